@@ -1,0 +1,1 @@
+//! One benchmark a hot function, and the whole-broker workloads.

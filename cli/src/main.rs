@@ -1,0 +1,3 @@
+//! `corelog`: parses the command line and calls the libraries.
+
+fn main() {}

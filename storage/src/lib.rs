@@ -1,0 +1,1 @@
+//! One shard's logs: the redo journal, segments, indexes, cache, recovery.
