@@ -57,6 +57,8 @@ pub(super) async fn prepare_device_of(file: &Path) -> Result<(), FileError> {
     // Not beside the shard: the folder is in the kernel's cache, and opening looks it up anyway. A missing folder is
     // for the opening itself to report.
     match rustix::fs::stat(folder) {
+        // Major number 0 is no block device (overlay, btrfs, /proc): glommio does not ask whether it can be polled.
+        Ok(status) if rustix::fs::major(status.st_dev) == 0 => Ok(()),
         Ok(status) if !PREPARED.with_borrow(|devices| devices.contains(&status.st_dev)) => {
             if let Err(error) = prepare(status.st_dev, folder).await {
                 return prepare_with_the_file_itself(status.st_dev, file).await.map_err(|_| error);
