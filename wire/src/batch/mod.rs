@@ -34,17 +34,22 @@
 //!   what is.
 //! - Nothing on the broker's path opens a compressed batch.
 
+mod builder;
 mod checksum;
+mod compress;
 mod error;
 mod header;
+mod records;
 mod stamp;
 mod validate;
 mod varint;
 mod walk;
 
+pub use builder::{BatchBuilder, BuildError, ProducerStamp, RecordRef};
 pub use checksum::crc32c;
 pub use error::{BatchError, RecordProblem};
 pub use header::{BATCH_HEADER_BYTES, BATCH_MAGIC, BatchAttributes, BatchHeader, Compression};
+pub use records::{Header, Record, Records, records};
 pub use stamp::{assign, stamp_log_append_time};
 pub use validate::{check_stored, validate, validate_run};
 pub use walk::Batches;

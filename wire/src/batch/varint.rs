@@ -2,6 +2,8 @@
 //!
 //! Hot path. Most numbers in a batch take one byte, so that case comes first and is inlined.
 
+use bytes::{BufMut, BytesMut};
+
 /// Takes a 32-bit number off the front of `bytes`. `None` when it does not end, or does not fit.
 #[inline(always)]
 pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
@@ -63,4 +65,80 @@ fn unzigzag_32(value: u32) -> i32 {
 #[inline(always)]
 fn unzigzag_64(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+}
+
+/// Appends a 32-bit number.
+pub(super) fn put_varint(out: &mut BytesMut, value: i32) {
+    put_unsigned(out, u64::from(zigzag_32(value)));
+}
+
+/// Appends a 64-bit number.
+pub(super) fn put_varlong(out: &mut BytesMut, value: i64) {
+    put_unsigned(out, zigzag_64(value));
+}
+
+/// Bytes [`put_varint`] takes.
+pub(super) fn varint_bytes(value: i32) -> usize {
+    unsigned_bytes(u64::from(zigzag_32(value)))
+}
+
+/// Bytes [`put_varlong`] takes.
+pub(super) fn varlong_bytes(value: i64) -> usize {
+    unsigned_bytes(zigzag_64(value))
+}
+
+fn put_unsigned(out: &mut BytesMut, mut value: u64) {
+    while value >= 0x80 {
+        let [low, ..] = value.to_le_bytes();
+        out.put_u8(low | 0x80);
+        value >>= 7;
+    }
+    let [low, ..] = value.to_le_bytes();
+    out.put_u8(low);
+}
+
+/// One byte for every seven bits begun; zero takes one, too.
+fn unsigned_bytes(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+fn zigzag_32(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)).cast_unsigned()
+}
+
+fn zigzag_64(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_and_take_the_bytes_foretold() {
+        for shift in 0..64 {
+            for value in [1_i64 << shift, -(1_i64 << (shift % 63)), (1_i64 << shift).wrapping_sub(1)] {
+                let mut out = BytesMut::new();
+                put_varlong(&mut out, value);
+                assert_eq!(out.len(), varlong_bytes(value));
+                assert_eq!(take_varlong(&mut &out[..]), Some(value));
+                let Ok(value) = i32::try_from(value) else { continue };
+                let mut out = BytesMut::new();
+                put_varint(&mut out, value);
+                assert_eq!(out.len(), varint_bytes(value));
+                assert_eq!(take_varint(&mut &out[..]), Some(value));
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_does_not_end_or_fit_is_refused() {
+        assert_eq!(take_varint(&mut &[][..]), None);
+        assert_eq!(take_varint(&mut &[0x80, 0x80][..]), None);
+        assert_eq!(take_varint(&mut &[0xff, 0xff, 0xff, 0xff, 0x1f][..]), None);
+        assert_eq!(take_varlong(&mut &[0xff; 11][..]), None);
+        assert_eq!(take_varlong(&mut &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2][..]), None);
+        assert_eq!(take_varint(&mut &[0xff, 0xff, 0xff, 0xff, 0x0f][..]), Some(i32::MIN));
+    }
 }
