@@ -1,0 +1,97 @@
+//! What can go wrong in the storage, one enum an operation. Bugs are assertions, not errors.
+
+use runtime::file::FileError;
+use wire::batch::BatchError;
+
+use crate::options::PartitionUid;
+
+/// Why a batch was not appended. Nothing of it is stored, except where [`AppendError::may_be_stored`] says so.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AppendError {
+    #[error("the disk is full: the batch was refused; it is taken again when there is room")]
+    DiskFull,
+    #[error("batch of {bytes} bytes is larger than the topic's max.message.bytes of {bytes_max}")]
+    BatchTooLarge { bytes: u64, bytes_max: u32 },
+    #[error("sequence {found} of producer {producer_id} follows a gap: expected {expected}")]
+    OutOfOrderSequence { producer_id: i64, expected: i32, found: i32 },
+    #[error("producer {producer_id} was fenced: epoch {found} is older than {current}")]
+    ProducerFenced { producer_id: i64, current: i16, found: i16 },
+    #[error("batch of producer {producer_id} was stored before, too long ago to say at which offset")]
+    DuplicateSequence { producer_id: i64 },
+    #[error("the shard's journal failed ({reason}); what it had not acknowledged may or may not be stored; restart the broker to recover")]
+    JournalFailed { reason: String },
+    #[error("the partition is read-only because a write to its segment failed twice: {reason}")]
+    PartitionReadOnly { reason: String },
+    #[error("the partition's log cannot be opened: {reason}")]
+    Unavailable { reason: String },
+    #[error("the partition was deleted")]
+    Removed,
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
+impl AppendError {
+    /// True where the batch may be found in the log later although it was not acknowledged.
+    pub fn may_be_stored(&self) -> bool {
+        matches!(self, Self::JournalFailed { .. } | Self::PartitionReadOnly { .. })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("offset {offset} is outside the log: it holds {log_start} to {high_watermark}")]
+    OffsetOutOfRange { offset: i64, log_start: i64, high_watermark: i64 },
+    #[error("the batch at position {position} of segment {segment_base} is rotten: {source}")]
+    RottenBatch { segment_base: i64, position: u64, source: BatchError },
+    #[error("segment {segment_base} ends at {length} where its log says {expected}")]
+    ShortSegment { segment_base: i64, length: u64, expected: u64 },
+    #[error("the partition was deleted")]
+    Removed,
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the journal has failed: {reason}")]
+    JournalFailed { reason: String },
+    #[error("partition {uid} is unknown here")]
+    UnknownPartition { uid: PartitionUid },
+}
+
+/// Bytes in a ring or a table that do not follow the format.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FormatError {
+    #[error("{what} is {found:#x}, expected {expected:#x}")]
+    Field { what: &'static str, found: u64, expected: u64 },
+    #[error("{what} ends after {found} bytes, needs {expected}")]
+    Short { what: &'static str, found: usize, expected: usize },
+    #[error("checksum of {what} is {found:#010x}, computed {computed:#010x}")]
+    Checksum { what: &'static str, found: u32, computed: u32 },
+}
+
+/// Why a shard refuses to start. Nothing has been cut.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error(
+        "the journal in {folder} is damaged at file {file}, offset {offset}: the write with sequence {sequence} was complete \
+         and is not readable any more ({reason}). Nothing was changed. `corelog log repair` exports what can still be read"
+    )]
+    Rot { folder: String, file: u32, offset: u64, sequence: u64, reason: String },
+    #[error("the journal in {folder} has no readable checkpoint table although it was used. Nothing was changed. `corelog log repair` exports what can still be read")]
+    TablesLost { folder: String },
+    #[error(
+        "the journal in {folder} names partition {uid}, which the catalog never made: the journal and the catalog do not belong together"
+    )]
+    UnknownPartition { folder: String, uid: PartitionUid },
+    #[error("the batch at position {position} of {path} is damaged though it was acknowledged: {source}")]
+    RottenBatch { path: String, position: u64, source: BatchError },
+    #[error("{path} ends at {length} where the journal says {expected}: acknowledged bytes are missing")]
+    ShortSegment { path: String, length: u64, expected: u64 },
+    #[error("the journal in {folder} was made with {found} and the broker runs with {expected}: stop it cleanly in the old mode first")]
+    DurabilityChanged { folder: String, found: &'static str, expected: &'static str },
+    #[error(transparent)]
+    File(#[from] FileError),
+}

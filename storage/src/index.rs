@@ -1,0 +1,136 @@
+//! Where offsets and times lie in a segment: one entry for each 32 KiB or so, in memory for open segments, in a file
+//! of its own for closed ones.
+//!
+//! An index is a hint. A reader checks the batch it is led to, and an index that is missing, short or damaged is made
+//! again from the segment; nothing depends on it but speed.
+//!
+//! `<base offset>.index`, little-endian: magic "CLIX", version u16, u16 zero, base offset i64, entry count u32, largest
+//! timestamp i64, crc32fast of what was before and the entries; then entries of 20 bytes: offset - base u32, position u32,
+//! largest timestamp up to the next entry i64, zero u32. The largest timestamps serve the look-up by time, so that there
+//! is one file and not two that can disagree.
+
+use wire::batch::BatchHeader;
+
+use crate::error::FormatError;
+use crate::journal::format::{Get, Put};
+use crate::limits::INDEX_INTERVAL_BYTES;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"CLIX");
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 32;
+const ENTRY_BYTES: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IndexEntry {
+    offset_delta: u32,
+    position: u32,
+    /// The largest timestamp from here to the next entry.
+    max_timestamp_ms: i64,
+}
+
+/// The index of one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentIndex {
+    base_offset: i64,
+    entries: Vec<IndexEntry>,
+    max_timestamp_ms: i64,
+}
+
+impl SegmentIndex {
+    pub fn new(base_offset: i64) -> Self {
+        Self { base_offset, entries: Vec::new(), max_timestamp_ms: -1 }
+    }
+
+    /// Takes note of a batch; batches come in order.
+    pub fn add(&mut self, position: u64, header: &BatchHeader, base_offset: i64) {
+        self.max_timestamp_ms = self.max_timestamp_ms.max(header.max_timestamp_ms);
+        if let Some(last) = self.entries.last_mut() {
+            if position < u64::from(last.position) + INDEX_INTERVAL_BYTES {
+                last.max_timestamp_ms = last.max_timestamp_ms.max(header.max_timestamp_ms);
+                return;
+            }
+        }
+        // A segment is shorter than 2^31 bytes and a batch longer than its record count, so both fit; a position that
+        // would not is left out, which only makes the look-up slower.
+        let (Ok(offset_delta), Ok(position)) = (u32::try_from(base_offset - self.base_offset), u32::try_from(position)) else {
+            return;
+        };
+        self.entries.push(IndexEntry { offset_delta, position, max_timestamp_ms: header.max_timestamp_ms });
+    }
+
+    /// The position of a batch at or before the one that holds `offset`.
+    pub fn position_before(&self, offset: i64) -> u64 {
+        let after = self.entries.partition_point(|entry| self.base_offset + i64::from(entry.offset_delta) <= offset);
+        after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
+    }
+
+    /// The position from which on the first batch with a record at or after this time can be found.
+    pub fn position_at_time(&self, timestamp_ms: i64) -> Option<u64> {
+        let entry = self.entries.iter().find(|entry| entry.max_timestamp_ms >= timestamp_ms)?;
+        Some(u64::from(entry.position))
+    }
+
+    /// -1 for a segment without records.
+    pub fn max_timestamp_ms(&self) -> i64 {
+        self.max_timestamp_ms
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0; HEADER_BYTES + self.entries.len() * ENTRY_BYTES];
+        let (header, entries) = out.split_at_mut(HEADER_BYTES);
+        let mut put = Put::new(entries);
+        for entry in &self.entries {
+            put.bytes(&entry.offset_delta.to_le_bytes());
+            put.bytes(&entry.position.to_le_bytes());
+            put.bytes(&entry.max_timestamp_ms.to_le_bytes());
+            put.skip(4);
+        }
+        let mut put = Put::new(header);
+        put.bytes(&MAGIC.to_le_bytes());
+        put.bytes(&VERSION.to_le_bytes());
+        put.skip(2);
+        put.bytes(&self.base_offset.to_le_bytes());
+        put.bytes(&u32::try_from(self.entries.len()).expect("an entry each 32 KiB of 2 GiB").to_le_bytes());
+        put.bytes(&self.max_timestamp_ms.to_le_bytes());
+        let crc = crc_of(&header[..HEADER_BYTES - 4], entries);
+        header[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    pub fn decode(bytes: &[u8], base_offset: i64) -> Result<Self, FormatError> {
+        let mut get = Get::new("index header", bytes, HEADER_BYTES)?;
+        get.expect_u32("magic of an index", MAGIC)?;
+        get.expect_u16("version of an index", VERSION)?;
+        get.skip(2);
+        let found_base = get.u64();
+        let entry_count = get.u32() as usize;
+        let max_timestamp_ms = get.u64() as i64;
+        let crc = get.u32();
+        let entries = &bytes[HEADER_BYTES..];
+        let expected = entry_count.saturating_mul(ENTRY_BYTES);
+        if entries.len() != expected {
+            return Err(FormatError::Short { what: "entries of an index", found: entries.len(), expected });
+        }
+        let computed = crc_of(&bytes[..HEADER_BYTES - 4], entries);
+        if crc != computed {
+            return Err(FormatError::Checksum { what: "index", found: crc, computed });
+        }
+        if found_base != base_offset as u64 {
+            return Err(FormatError::Field { what: "base offset of an index", found: found_base, expected: base_offset as u64 });
+        }
+        let entries = entries.chunks_exact(ENTRY_BYTES).map(decode_entry).collect::<Result<_, _>>()?;
+        Ok(Self { base_offset, entries, max_timestamp_ms })
+    }
+}
+
+fn decode_entry(bytes: &[u8]) -> Result<IndexEntry, FormatError> {
+    let mut get = Get::new("index entry", bytes, ENTRY_BYTES)?;
+    Ok(IndexEntry { offset_delta: get.u32(), position: get.u32(), max_timestamp_ms: get.u64() as i64 })
+}
+
+fn crc_of(header: &[u8], entries: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    hasher.update(entries);
+    hasher.finalize()
+}

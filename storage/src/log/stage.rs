@@ -1,0 +1,260 @@
+//! Brings a log's pending batches into a journal write, and makes them readable when the write is durable. Hot path.
+
+use std::rc::Rc;
+
+use runtime::buffer::Buffer;
+
+use crate::ack::Appended;
+use crate::journal::format::{ENTRY_HEADER_BYTES, EntryHeader, EntryKind, entry_space};
+use crate::log::LogInner;
+use crate::log::state::{DirtyMark, LogState, Pending, Remainder, RunKind, TailSlice};
+use crate::slice::Slice;
+
+/// One entry of the journal write being gathered.
+pub(crate) struct Staged {
+    pub(crate) log: Rc<LogInner>,
+    header: EntryHeader,
+    /// Bytes before the first batch: a page's beginning that is written once more, or what a bypass run left.
+    lead: Vec<u8>,
+    /// Bytes at the beginning of `lead` that readers have already.
+    lead_known: usize,
+    batches: Vec<Pending>,
+}
+
+pub(crate) enum Stage {
+    /// There is nothing to journal, or not now: who holds the log up queues it again.
+    Nothing,
+    Entry(Staged),
+    /// The next batch does not fit into what is left of the write.
+    NoRoom,
+    /// So much is pending that it goes to the segment directly.
+    Bypass,
+}
+
+impl LogInner {
+    /// Takes what may go into a write with so many bytes left.
+    pub(crate) fn stage(self: &Rc<Self>, bytes_left: usize) -> Stage {
+        let mut state = self.state.borrow_mut();
+        state.queued = false;
+        state.answer_repeats(self);
+        assert!(!state.entry_in_flight, "partition {} staged twice", state.uid);
+        if state.run == Some(RunKind::Bypass) {
+            return Stage::Nothing;
+        }
+        let room = bytes_left.saturating_sub(ENTRY_HEADER_BYTES + 8);
+        if let Some(remainder) = state.remainder.take() {
+            if remainder.bytes.len() > room {
+                state.remainder = Some(remainder);
+                return Stage::NoRoom;
+            }
+            return Stage::Entry(self.stage_remainder(&mut state, remainder));
+        }
+        let Some(first) = state.pending.front() else { return Stage::Nothing };
+        let first_length = first.bytes.len();
+        let bypass_bytes_min = self.shard.options.bypass_bytes_min;
+        let is_large = state.pending_bytes >= bypass_bytes_min;
+        let has_lead = !state.lead_of_next().is_empty();
+        if is_large && !has_lead && state.run.is_none() {
+            return Stage::Bypass;
+        }
+        if first_length >= bypass_bytes_min && !has_lead {
+            return Stage::Nothing;
+        }
+        let lead_bytes = state.lead_of_next().len();
+        let only_lead = first_length >= bypass_bytes_min;
+        if lead_bytes + if only_lead { 0 } else { first_length } > room {
+            return Stage::NoRoom;
+        }
+        let budget = if only_lead { 0 } else { room.min(bypass_bytes_min.max(first_length + lead_bytes)) };
+        Stage::Entry(self.stage_batches(&mut state, budget))
+    }
+
+    fn stage_remainder(self: &Rc<Self>, state: &mut LogState, remainder: Remainder) -> Staged {
+        let next_offset = remainder.batches.iter().map(|batch| batch.next_offset).max().unwrap_or(state.high_watermark);
+        let kind = if remainder.bytes.is_empty() { EntryKind::Note } else { EntryKind::Data };
+        let length = remainder.bytes.len();
+        state.entry_in_flight = true;
+        Staged {
+            log: self.clone(),
+            header: state.entry(kind, remainder.segment_base, remainder.position, length, next_offset),
+            lead: remainder.bytes,
+            lead_known: 0,
+            batches: remainder.batches,
+        }
+    }
+
+    /// The first pending batches of one segment, as many as the budget holds; none with a budget of 0.
+    fn stage_batches(self: &Rc<Self>, state: &mut LogState, budget: usize) -> Staged {
+        let lead = state.lead_of_next().to_vec();
+        let first = state.pending.front().expect("staged with pending batches");
+        let (segment_base, first_position) = (first.segment_base, first.position);
+        let mut length = lead.len();
+        let mut next_offset = state.high_watermark;
+        let mut batches = Vec::new();
+        while let Some(batch) = state.pending.front() {
+            if batch.segment_base != segment_base || length + batch.bytes.len() > budget {
+                break;
+            }
+            let batch = state.pending.pop_front().expect("the front was just seen");
+            length += batch.bytes.len();
+            next_offset = next_offset.max(batch.next_offset);
+            state.pending_bytes -= batch.bytes.len();
+            batches.push(batch);
+        }
+        let kind = if length == 0 { EntryKind::Note } else { EntryKind::Data };
+        let position = first_position - lead.len() as u64;
+        state.entry_in_flight = true;
+        Staged {
+            log: self.clone(),
+            header: state.entry(kind, segment_base, position, length, next_offset),
+            lead_known: lead.len(),
+            lead,
+            batches,
+        }
+    }
+}
+
+impl LogState {
+    /// What the entry that begins with the first pending batch has to carry before it.
+    fn lead_of_next(&self) -> &[u8] {
+        let Some(first) = self.pending.front() else { return &[] };
+        self.segment(first.segment_base).map_or(&[], |segment| segment.lead())
+    }
+
+    fn entry(&self, kind: EntryKind, segment_base: i64, position: u64, length: usize, next_offset: i64) -> EntryHeader {
+        let length = u32::try_from(length).expect("an entry is shorter than a journal write");
+        let (leader_epoch, log_start, uid) = (self.leader_epoch, self.log_start, self.uid.0);
+        EntryHeader { kind, leader_epoch, uid, segment_base, position, length, next_offset, log_start }
+    }
+
+    /// Answers duplicates at the front whose original is durable by now.
+    fn answer_repeats(&mut self, log: &LogInner) {
+        while self.pending.front().is_some_and(|batch| batch.bytes.is_empty() && batch.next_offset <= self.high_watermark) {
+            let batch = self.pending.pop_front().expect("the front was just seen");
+            log.acknowledge(&batch);
+        }
+    }
+}
+
+impl LogInner {
+    pub(crate) fn acknowledge(&self, batch: &Pending) {
+        self.shard.pending_fell(batch.bytes.len());
+        batch.acks.push(batch.token, Ok(Appended { base_offset: batch.base_offset, log_append_time_ms: -1 }));
+    }
+}
+
+impl Staged {
+    pub(crate) fn space(&self) -> usize {
+        entry_space(self.header.length as usize)
+    }
+
+    /// Writes the entry into the journal's buffer; offsets and leader epoch are set in the copy.
+    pub(crate) fn encode(&self, out: &mut [u8]) {
+        let (header, rest) = out.split_at_mut(ENTRY_HEADER_BYTES);
+        header.copy_from_slice(&self.header.encode());
+        let (lead, mut rest) = rest.split_at_mut(self.lead.len());
+        lead.copy_from_slice(&self.lead);
+        if !self.has_own_batches() {
+            rest.fill(0);
+            return;
+        }
+        for batch in self.batches.iter().filter(|batch| !batch.bytes.is_empty()) {
+            let (here, after) = rest.split_at_mut(batch.bytes.len());
+            here.copy_from_slice(&batch.bytes);
+            wire::batch::assign(here, batch.base_offset, self.header.leader_epoch);
+            rest = after;
+        }
+        rest.fill(0);
+    }
+
+    /// False where the batches are in the segment already and the entry only carries their end.
+    fn has_own_batches(&self) -> bool {
+        self.header.length as usize != self.lead.len()
+    }
+
+    /// The write is durable: what it says of the log holds from now on.
+    pub(crate) fn complete(self, buffer: &Rc<Buffer>, at: usize, sequence: u64) {
+        let log = self.log.clone();
+        let shard = log.shard.clone();
+        let known = self.lead_known;
+        let new_position = self.header.position + known as u64;
+        let start = at + ENTRY_HEADER_BYTES + known;
+        let end = at + ENTRY_HEADER_BYTES + self.header.length as usize;
+        {
+            let mut state = log.state.borrow_mut();
+            state.entry_in_flight = false;
+            if state.removed {
+                drop(state);
+                self.batches.iter().for_each(|batch| log.refuse(batch));
+                return;
+            }
+            state.became_durable(&self.header, known, sequence);
+        }
+        if end > start {
+            let bytes = Slice::new(buffer.clone(), start..end);
+            let slice = TailSlice { segment_base: self.header.segment_base, position: new_position, bytes };
+            shard.cache(&log, slice);
+        }
+        if self.header.kind == EntryKind::Data {
+            shard.dirty_grew(u64::from(self.header.length));
+            shard.reorder(&log);
+        }
+        self.batches.iter().for_each(|batch| log.acknowledge(batch));
+        log.readable.notify_all();
+        log.close_settled();
+        if log.has_work() {
+            shard.enqueue(&log);
+        }
+    }
+
+    /// The write failed: nothing of it is acknowledged.
+    pub(crate) fn fail(self, error: &crate::error::AppendError) {
+        self.log.state.borrow_mut().entry_in_flight = false;
+        for batch in &self.batches {
+            self.log.shard.pending_fell(batch.bytes.len());
+            batch.acks.push(batch.token, Err(error.clone()));
+        }
+        self.log.fail_pending(error);
+    }
+}
+
+impl LogInner {
+    fn refuse(&self, batch: &Pending) {
+        self.shard.pending_fell(batch.bytes.len());
+        batch.acks.push(batch.token, Err(crate::error::AppendError::Removed));
+    }
+
+    /// There is something that the journal could take.
+    pub(crate) fn has_work(&self) -> bool {
+        let state = self.state.borrow();
+        !state.pending.is_empty() || state.remainder.is_some()
+    }
+}
+
+impl LogState {
+    fn became_durable(&mut self, entry: &EntryHeader, lead_known: usize, sequence: u64) {
+        self.high_watermark = entry.next_offset;
+        let segment = self.segment_mut(entry.segment_base);
+        assert!(entry.end() >= segment.durable_end, "entry ends at {} before {}", entry.end(), segment.durable_end);
+        segment.durable_end = entry.end();
+        segment.first_sequence.get_or_insert(sequence);
+        if lead_known > 0 {
+            segment.prefix_journaled = true;
+        }
+        match entry.kind {
+            EntryKind::Note => {
+                if segment.written_to == segment.durable_end {
+                    segment.settled_end = segment.durable_end;
+                    segment.settled_next_offset = entry.next_offset;
+                }
+            }
+            EntryKind::Data => self.dirty.push_back(DirtyMark {
+                segment_base: entry.segment_base,
+                end: entry.end(),
+                next_offset: entry.next_offset,
+                sequence,
+                bytes: u64::from(entry.length),
+            }),
+        }
+    }
+}

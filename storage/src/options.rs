@@ -1,0 +1,130 @@
+//! What the storage of a shard is told from outside: where its data lies, how durable a write has to be, how much
+//! memory it may use, and what each partition is called. Plain values, `Send`, copied to every shard.
+
+use std::path::{Path, PathBuf};
+
+use runtime::executor::ShardId;
+
+use crate::limits;
+
+/// What an acknowledgement promises, for the whole broker. The two are never mixed in one ring: a durable write does
+/// not make the plain writes before it durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On the device: survives a power cut.
+    Fsync,
+    /// In the kernel: survives a crash of the process, as Kafka's default does.
+    Written,
+}
+
+/// The number of a partition for all its life; the catalog gives it and never gives it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionUid(pub u64);
+
+impl std::fmt::Display for PartitionUid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The settings of a topic that its logs obey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A segment that would grow beyond this is closed and the next begun (`segment.bytes`).
+    pub segment_bytes_max: u64,
+    /// The largest batch accepted, header included (`max.message.bytes`).
+    pub batch_bytes_max: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes_max: limits::SEGMENT_BYTES_DEFAULT,
+            batch_bytes_max: limits::BATCH_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// One partition as the catalog describes it.
+#[derive(Clone, Debug)]
+pub struct PartitionSpec {
+    pub uid: PartitionUid,
+    /// Relative to the data folder: `topics/<topic>/<partition>-<uid>`.
+    pub folder: PathBuf,
+    /// The shard that owns the partition from this start on.
+    pub shard: ShardId,
+    /// Stamped into every batch appended from now on; it only grows.
+    pub leader_epoch: i32,
+    pub settings: LogSettings,
+}
+
+/// How one shard stores its partitions.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    pub data: PathBuf,
+    pub durability: Durability,
+    /// This shard's share of the broker's memory: unjournaled batches, dirty bytes, caches and reads together.
+    pub memory_bytes: usize,
+    pub ring_files: u32,
+    /// A multiple of 4 KiB.
+    pub ring_file_bytes: u64,
+    /// The largest gathered journal write.
+    pub journal_write_bytes_max: usize,
+    /// The largest single write to a segment.
+    pub chunk_bytes_max: usize,
+    /// From this many pending bytes on, a partition's whole pages go to its segment and not through the ring.
+    pub bypass_bytes_min: usize,
+    /// The first piece of disk space a segment takes; each next one is twice as large, up to
+    /// [`limits::ALLOCATION_STEP_BYTES_MAX`].
+    pub allocation_step_bytes_min: u64,
+}
+
+impl StorageOptions {
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            durability: Durability::Fsync,
+            memory_bytes: 1 << 30,
+            ring_files: limits::RING_FILES_DEFAULT,
+            ring_file_bytes: limits::RING_FILE_BYTES_DEFAULT,
+            journal_write_bytes_max: limits::JOURNAL_WRITE_BYTES_MAX,
+            chunk_bytes_max: limits::CHUNK_BYTES_MAX,
+            bypass_bytes_min: limits::BYPASS_BYTES_MIN,
+            allocation_step_bytes_min: limits::ALLOCATION_STEP_BYTES_MIN,
+        }
+    }
+
+    pub(crate) fn ring_bytes(&self) -> u64 {
+        u64::from(self.ring_files) * self.ring_file_bytes
+    }
+
+    /// The folder of the ring with this number. Rings are numbered as shards are, but a start with fewer shards finds
+    /// rings that no shard owns any more.
+    pub(crate) fn ring_folder(&self, ring: u16) -> PathBuf {
+        self.rings_folder().join(ring.to_string())
+    }
+
+    pub(crate) fn rings_folder(&self) -> PathBuf {
+        self.data.join("journal")
+    }
+
+    pub(crate) fn partition_folder(&self, folder: &Path) -> PathBuf {
+        self.data.join(folder)
+    }
+
+    /// Journaled bytes that are not yet in a segment: at most half the ring, so that the ring is never the limit, and
+    /// a quarter of the memory.
+    pub(crate) fn dirty_bytes_max(&self) -> u64 {
+        (self.ring_bytes() / 2).min(self.memory_bytes as u64 / 4)
+    }
+
+    /// Batches taken in and not yet journaled; beyond it [`crate::Store::has_room`] says no.
+    pub(crate) fn pending_bytes_max(&self) -> usize {
+        self.memory_bytes / 8
+    }
+
+    /// Bytes kept in memory for readers near the tail, dirty ones included.
+    pub(crate) fn cache_bytes_max(&self) -> usize {
+        self.memory_bytes / 2
+    }
+}

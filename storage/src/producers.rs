@@ -1,0 +1,193 @@
+//! What a partition remembers of its idempotent producers, so that a retry is answered and not stored twice.
+//!
+//! A pure state machine: the log asks before it places a batch and tells it afterwards; after a restart the state comes
+//! from a snapshot and the batches behind it. Rules as Kafka's: the first batch of an unknown producer may carry any sequence;
+//! a known one goes on without a gap; a new epoch begins at sequence 0.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wire::batch::BatchHeader;
+
+use crate::error::{AppendError, FormatError};
+use crate::journal::format::{Get, check_crc};
+use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
+
+const MAGIC: u32 = u32::from_le_bytes(*b"CLPS");
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 24;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StoredBatch {
+    first_sequence: i32,
+    last_sequence: i32,
+    base_offset: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Producer {
+    epoch: i16,
+    /// Orders producers by their last batch: who was silent for longest is forgotten first.
+    last_offset: i64,
+    batches: VecDeque<StoredBatch>,
+}
+
+/// What to do with a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Store,
+    /// Stored before, beginning at this offset.
+    Duplicate { base_offset: i64 },
+    Refuse(AppendError),
+}
+
+/// The producers of one partition. `BTreeMap`, so that snapshots of equal states are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Producers {
+    producers: BTreeMap<i64, Producer>,
+}
+
+impl Producers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.producers.is_empty()
+    }
+
+    /// Judges a batch; batches without a producer id are always stored.
+    pub(crate) fn judge(&self, header: &BatchHeader) -> Verdict {
+        if header.producer_id < 0 {
+            return Verdict::Store;
+        }
+        let producer_id = header.producer_id;
+        let Some(producer) = self.producers.get(&producer_id) else { return Verdict::Store };
+        if header.producer_epoch < producer.epoch {
+            let (current, found) = (producer.epoch, header.producer_epoch);
+            return Verdict::Refuse(AppendError::ProducerFenced { producer_id, current, found });
+        }
+        let found = header.base_sequence;
+        if header.producer_epoch > producer.epoch {
+            return match found {
+                0 => Verdict::Store,
+                _ => Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected: 0, found }),
+            };
+        }
+        let last_sequence = sequence_after(found, header.last_offset_delta);
+        let same = |stored: &&StoredBatch| stored.first_sequence == found && stored.last_sequence == last_sequence;
+        if let Some(stored) = producer.batches.iter().find(same) {
+            return Verdict::Duplicate { base_offset: stored.base_offset };
+        }
+        let last = producer.batches.back().expect("a producer is known by a batch");
+        let expected = sequence_after(last.last_sequence, 1);
+        if found == expected {
+            Verdict::Store
+        } else if is_before(found, expected) {
+            Verdict::Refuse(AppendError::DuplicateSequence { producer_id })
+        } else {
+            Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected, found })
+        }
+    }
+
+    /// Takes note of a batch that was placed.
+    pub(crate) fn stored(&mut self, header: &BatchHeader, base_offset: i64) {
+        if header.producer_id < 0 {
+            return;
+        }
+        let producer = self.producers.entry(header.producer_id).or_insert_with(|| Producer {
+            epoch: header.producer_epoch,
+            last_offset: base_offset,
+            batches: VecDeque::with_capacity(PRODUCER_BATCHES_REMEMBERED),
+        });
+        if producer.epoch != header.producer_epoch {
+            producer.epoch = header.producer_epoch;
+            producer.batches.clear();
+        }
+        if producer.batches.len() == PRODUCER_BATCHES_REMEMBERED {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(StoredBatch {
+            first_sequence: header.base_sequence,
+            last_sequence: sequence_after(header.base_sequence, header.last_offset_delta),
+            base_offset,
+        });
+        producer.last_offset = base_offset + i64::from(header.last_offset_delta);
+        if self.producers.len() > PRODUCERS_PER_PARTITION_MAX {
+            self.forget_the_most_silent();
+        }
+    }
+
+    fn forget_the_most_silent(&mut self) {
+        let silent = self.producers.iter().min_by_key(|(_, producer)| producer.last_offset).map(|(id, _)| *id);
+        if let Some(id) = silent {
+            self.producers.remove(&id);
+        }
+    }
+
+    /// The state after all batches below `next_offset`: magic "CLPS", version u16, u16 zero, next offset i64, producer
+    /// count u32, crc32fast of the rest; then per producer id i64, epoch i16, batch count u16, u32 zero, last offset i64
+    /// and its batches (first sequence i32, last sequence i32, base offset i64). Little-endian.
+    pub(crate) fn encode(&self, next_offset: i64) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (id, producer) in &self.producers {
+            body.extend_from_slice(&id.to_le_bytes());
+            body.extend_from_slice(&producer.epoch.to_le_bytes());
+            body.extend_from_slice(&(producer.batches.len() as u16).to_le_bytes());
+            body.extend_from_slice(&[0; 4]);
+            body.extend_from_slice(&producer.last_offset.to_le_bytes());
+            for batch in &producer.batches {
+                body.extend_from_slice(&batch.first_sequence.to_le_bytes());
+                body.extend_from_slice(&batch.last_sequence.to_le_bytes());
+                body.extend_from_slice(&batch.base_offset.to_le_bytes());
+            }
+        }
+        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+        out.extend_from_slice(&MAGIC.to_le_bytes());
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&next_offset.to_le_bytes());
+        out.extend_from_slice(&(self.producers.len() as u32).to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+
+    /// The state and the offset it stands for.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, i64), FormatError> {
+        let mut get = Get::new("producer snapshot", bytes, HEADER_BYTES)?;
+        get.expect_u32("magic of a producer snapshot", MAGIC)?;
+        get.expect_u16("version of a producer snapshot", VERSION)?;
+        get.skip(2);
+        let next_offset = get.u64() as i64;
+        let count = get.u32();
+        let crc = get.u32();
+        let mut rest = &bytes[HEADER_BYTES..];
+        check_crc("producer snapshot", crc, rest)?;
+        let mut producers = BTreeMap::new();
+        for _ in 0..count {
+            let mut get = Get::new("producer", rest, 24)?;
+            let id = get.u64() as i64;
+            let epoch = get.u16() as i16;
+            let batch_count = usize::from(get.u16()).min(PRODUCER_BATCHES_REMEMBERED);
+            get.skip(4);
+            let last_offset = get.u64() as i64;
+            let mut get = Get::new("batches of a producer", &rest[24..], batch_count * 16)?;
+            let batches = (0..batch_count)
+                .map(|_| StoredBatch {
+                    first_sequence: get.u32() as i32,
+                    last_sequence: get.u32() as i32,
+                    base_offset: get.u64() as i64,
+                })
+                .collect();
+            producers.insert(id, Producer { epoch, last_offset, batches });
+            rest = &rest[24 + batch_count * 16..];
+        }
+        Ok((Self { producers }, next_offset))
+    }
+}
+
+/// Sequences run from 0 to 2^31 - 1 and begin again at 0.
+fn sequence_after(sequence: i32, by: i32) -> i32 {
+    ((i64::from(sequence) + i64::from(by)) % (1 << 31)) as i32
+}
+
+/// Whether `a` comes before `b` on the circle of sequences.
+fn is_before(a: i32, b: i32) -> bool {
+    (i64::from(b) - i64::from(a)).rem_euclid(1 << 31) < 1 << 30
+}

@@ -1,0 +1,190 @@
+//! What the logs of one shard share: the ring's queue and space, the budgets, the checkpointer's order of work.
+//!
+//! Plain cells, one thread. **Invariant**: no borrow is held over an await.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::{Rc, Weak};
+
+use runtime::clock::{self, Instant};
+use runtime::executor::ShardId;
+use runtime::gate::Gate;
+use runtime::sync::{Event, Semaphore};
+
+use crate::error::AppendError;
+use crate::journal::ring::{Ring, Space};
+use crate::limits;
+use crate::log::LogInner;
+use crate::log::state::TailSlice;
+use crate::options::{PartitionUid, StorageOptions};
+use crate::stats::Counters;
+
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) options: StorageOptions,
+    pub(crate) logs: RefCell<BTreeMap<PartitionUid, Rc<LogInner>>>,
+    pub(crate) ring: RefCell<Ring>,
+    pub(crate) queue: RefCell<Queue>,
+    /// Something was queued for the journal, or the ring has room again.
+    pub(crate) journal_wake: Event,
+    pub(crate) checkpoint_wake: Event,
+    /// A run or a journal write ended.
+    pub(crate) progress: Event,
+    /// Pending bytes fell under their limit.
+    pub(crate) room: Event,
+    /// First needed journal write of each log with dirty bytes: the checkpointer takes the oldest.
+    pub(crate) dirty: RefCell<BTreeSet<(u64, PartitionUid)>>,
+    cache_order: RefCell<VecDeque<CacheRef>>,
+    pub(crate) counters: Counters,
+    pub(crate) openings: Semaphore,
+    pub(crate) last_append: Cell<Instant>,
+    pub(crate) gate: Gate,
+}
+
+/// The journal's side of the shard.
+pub(crate) struct Queue {
+    /// Logs with something for the next journal write.
+    pub(crate) logs: VecDeque<Rc<LogInner>>,
+    pub(crate) space: Space,
+    pub(crate) next_sequence: u64,
+    pub(crate) last_complete: u64,
+    /// The oldest write a durable table still asks for, and where it lies within the ring.
+    pub(crate) redo_from: (u64, u64),
+    pub(crate) failed: Option<String>,
+    pub(crate) stopping: bool,
+}
+
+struct CacheRef {
+    log: Weak<LogInner>,
+    bytes: usize,
+}
+
+impl Shard {
+    pub(crate) fn new(id: ShardId, options: StorageOptions, ring: Ring, queue: Queue) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            options,
+            logs: RefCell::new(BTreeMap::new()),
+            ring: RefCell::new(ring),
+            queue: RefCell::new(queue),
+            journal_wake: Event::new(),
+            checkpoint_wake: Event::new(),
+            progress: Event::new(),
+            room: Event::new(),
+            dirty: RefCell::new(BTreeSet::new()),
+            cache_order: RefCell::new(VecDeque::new()),
+            counters: Counters::default(),
+            openings: Semaphore::new(limits::OPENINGS_IN_FLIGHT),
+            last_append: Cell::new(clock::now()),
+            gate: Gate::new(),
+        })
+    }
+
+    /// Puts a log into the journal's queue once.
+    pub(crate) fn enqueue(&self, log: &Rc<LogInner>) {
+        let mut state = log.state.borrow_mut();
+        if state.queued || state.entry_in_flight {
+            return;
+        }
+        state.queued = true;
+        drop(state);
+        let mut queue = self.queue.borrow_mut();
+        let was_empty = queue.logs.is_empty();
+        queue.logs.push_back(log.clone());
+        drop(queue);
+        if was_empty {
+            self.journal_wake.notify_all();
+        }
+    }
+
+    /// Why no log of this shard can take a batch, if so.
+    pub(crate) fn refusal(&self) -> Option<AppendError> {
+        let queue = self.queue.borrow();
+        if let Some(reason) = &queue.failed {
+            return Some(AppendError::JournalFailed { reason: reason.clone() });
+        }
+        queue.stopping.then_some(AppendError::Stopping)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.counters.pending_bytes.get() < self.options.pending_bytes_max() as u64
+    }
+
+    pub(crate) fn pending_grew(&self, bytes: usize) {
+        self.counters.pending_bytes.set(self.counters.pending_bytes.get() + bytes as u64);
+    }
+
+    pub(crate) fn pending_fell(&self, bytes: usize) {
+        let had_room = self.has_room();
+        self.counters.pending_bytes.set(self.counters.pending_bytes.get() - bytes as u64);
+        if !had_room && self.has_room() {
+            self.room.notify_all();
+        }
+    }
+
+    /// Keeps the checkpointer's order true after a log's first dirty mark changed.
+    pub(crate) fn reorder(&self, log: &LogInner) {
+        let mut state = log.state.borrow_mut();
+        let key = if state.read_only.is_some() { None } else { state.dirty.front().map(|mark| mark.sequence) };
+        if key == state.dirty_key {
+            return;
+        }
+        let mut dirty = self.dirty.borrow_mut();
+        if let Some(old) = state.dirty_key {
+            dirty.remove(&(old, state.uid));
+        }
+        if let Some(new) = key {
+            dirty.insert((new, state.uid));
+        }
+        state.dirty_key = key;
+    }
+
+    pub(crate) fn dirty_grew(&self, bytes: u64) {
+        let dirty_bytes = self.counters.dirty_bytes.get() + bytes;
+        self.counters.dirty_bytes.set(dirty_bytes);
+        if dirty_bytes == bytes || dirty_bytes >= self.options.dirty_bytes_max() / 4 {
+            self.checkpoint_wake.notify_all();
+        }
+    }
+
+    pub(crate) fn dirty_fell(&self, bytes: u64) {
+        self.counters.dirty_bytes.set(self.counters.dirty_bytes.get() - bytes);
+    }
+
+    /// Puts bytes at the end of a log's tail and makes room for them in the cache.
+    pub(crate) fn cache(&self, log: &Rc<LogInner>, slice: TailSlice) {
+        let bytes = slice.bytes.len();
+        log.state.borrow_mut().tail.push_back(slice);
+        self.cache_order.borrow_mut().push_back(CacheRef { log: Rc::downgrade(log), bytes });
+        self.counters.cache_bytes.set(self.counters.cache_bytes.get() + bytes as u64);
+        self.evict();
+    }
+
+    /// Drops the oldest slices over the budget, as far as their bytes are in their segment.
+    fn evict(&self) {
+        let bytes_max = self.options.cache_bytes_max() as u64;
+        let mut order = self.cache_order.borrow_mut();
+        while self.counters.cache_bytes.get() > bytes_max {
+            let Some(oldest) = order.front() else { break };
+            if let Some(log) = oldest.log.upgrade() {
+                if !log.state.borrow_mut().drop_oldest_slice() {
+                    break;
+                }
+            }
+            self.counters.cache_bytes.set(self.counters.cache_bytes.get() - oldest.bytes as u64);
+            order.pop_front();
+        }
+    }
+}
+
+impl crate::log::state::LogState {
+    /// False where the slice's bytes are only in memory and in the ring.
+    fn drop_oldest_slice(&mut self) -> bool {
+        let Some(slice) = self.tail.front() else { return true };
+        let written = self.segment(slice.segment_base).is_none_or(|segment| slice.end() <= segment.written_to);
+        if written {
+            self.tail.pop_front();
+        }
+        written
+    }
+}
