@@ -1,1 +1,37 @@
-//! One shard's logs: the redo journal, segments, indexes, cache, recovery.
+//! One shard's logs on the disk: a redo journal that acknowledges, segments that keep, memory that serves the tail.
+//!
+//! Knows bytes and offsets; no topics' names, no sockets. The life of a batch:
+//!
+//! ```text
+//!   Log::append ─ place ─▶ pending ─┬─ small ─▶ journal write ─▶ acknowledged, readable ─▶ checkpoint run ─▶ segment
+//!                                   └─ large ─▶ bypass run ─▶ segment ─▶ note in the journal ─▶ acknowledged
+//! ```
+//!
+//! [`recover`] runs once, on one shard, before any [`Store`] is opened. Formats are drawn in [`journal::format`],
+//! [`journal::table`] and [`index`]; `docs/storage-format.md` has them with the protocol and its failure cases.
+
+mod ack;
+mod checkpoint;
+mod error;
+pub mod index;
+pub mod journal;
+pub mod limits;
+mod log;
+mod options;
+mod producers;
+mod recovery;
+mod redo;
+mod shard;
+mod slice;
+mod stats;
+mod store;
+
+pub use ack::{Ack, AckQueue, Appended};
+pub use error::{AppendError, FormatError, ReadError, RecoveryError, StoreError};
+pub use log::read::Cursor;
+pub use log::{Log, LogOffsets};
+pub use options::{Durability, LogSettings, PartitionSpec, PartitionUid, StorageOptions};
+pub use recovery::{Recovery, ShardRecovery, recover};
+pub use slice::Slice;
+pub use stats::StoreStats;
+pub use store::Store;

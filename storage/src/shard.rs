@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::{Rc, Weak};
 
 use runtime::clock::{self, Instant};
-use runtime::executor::ShardId;
 use runtime::gate::Gate;
 use runtime::sync::{Event, Semaphore};
 
@@ -20,7 +19,6 @@ use crate::options::{PartitionUid, StorageOptions};
 use crate::stats::Counters;
 
 pub(crate) struct Shard {
-    pub(crate) id: ShardId,
     pub(crate) options: StorageOptions,
     pub(crate) logs: RefCell<BTreeMap<PartitionUid, Rc<LogInner>>>,
     pub(crate) ring: RefCell<Ring>,
@@ -28,6 +26,8 @@ pub(crate) struct Shard {
     /// Something was queued for the journal, or the ring has room again.
     pub(crate) journal_wake: Event,
     pub(crate) checkpoint_wake: Event,
+    /// The checkpointer found nothing to do and waits without a timer.
+    pub(crate) checkpoint_asleep: Cell<bool>,
     /// A run or a journal write ended.
     pub(crate) progress: Event,
     /// Pending bytes fell under their limit.
@@ -60,15 +60,15 @@ struct CacheRef {
 }
 
 impl Shard {
-    pub(crate) fn new(id: ShardId, options: StorageOptions, ring: Ring, queue: Queue) -> Rc<Self> {
+    pub(crate) fn new(options: StorageOptions, ring: Ring, queue: Queue) -> Rc<Self> {
         Rc::new(Self {
-            id,
             options,
             logs: RefCell::new(BTreeMap::new()),
             ring: RefCell::new(ring),
             queue: RefCell::new(queue),
             journal_wake: Event::new(),
             checkpoint_wake: Event::new(),
+            checkpoint_asleep: Cell::new(false),
             progress: Event::new(),
             room: Event::new(),
             dirty: RefCell::new(BTreeSet::new()),
@@ -120,6 +120,9 @@ impl Shard {
         if !had_room && self.has_room() {
             self.room.notify_all();
         }
+        if self.counters.pending_bytes.get() == 0 && self.queue.try_borrow().is_ok_and(|queue| queue.stopping) {
+            self.journal_wake.notify_all();
+        }
     }
 
     /// Keeps the checkpointer's order true after a log's first dirty mark changed.
@@ -142,7 +145,7 @@ impl Shard {
     pub(crate) fn dirty_grew(&self, bytes: u64) {
         let dirty_bytes = self.counters.dirty_bytes.get() + bytes;
         self.counters.dirty_bytes.set(dirty_bytes);
-        if dirty_bytes == bytes || dirty_bytes >= self.options.dirty_bytes_max() / 4 {
+        if dirty_bytes >= self.options.dirty_bytes_max() / 4 {
             self.checkpoint_wake.notify_all();
         }
     }

@@ -36,6 +36,9 @@ pub(crate) struct RingState {
     /// The place of the next write, within the ring.
     pub(crate) next_place: u64,
     pub(crate) generation: u64,
+    /// A ring keeps the shape it was made with.
+    pub(crate) ring_files: u32,
+    pub(crate) ring_file_bytes: u64,
 }
 
 /// The space of a ring: pure arithmetic.
@@ -142,7 +145,7 @@ impl Ring {
     pub(crate) async fn open(options: &StorageOptions, ring: u16, state: &RingState) -> Result<Self, FileError> {
         let folder = options.ring_folder(ring);
         let mut files = Vec::new();
-        for number in 0..options.ring_files {
+        for number in 0..state.ring_files {
             files.push(open_for_writing(&folder.join(ring_file_name(number)), options.durability).await?);
         }
         let tables = [
@@ -156,8 +159,8 @@ impl Ring {
             files,
             tables,
             generation: state.generation,
-            ring_files: options.ring_files,
-            ring_file_bytes: options.ring_file_bytes,
+            ring_files: state.ring_files,
+            ring_file_bytes: state.ring_file_bytes,
         })
     }
 
@@ -180,7 +183,7 @@ impl Ring {
             ring_file_bytes: self.ring_file_bytes,
             records,
         };
-        let slot = usize::from(self.generation % 2 == 1);
+        let slot = (self.generation % 2) as usize;
         (self.tables[slot].clone(), table)
     }
 }
@@ -193,7 +196,7 @@ pub(crate) async fn write_table(slot: &File, table: &Table) -> Result<(), FileEr
     slot.write_at(Rc::new(buffer), 0).await
 }
 
-async fn open_for_writing(path: &Path, durability: Durability) -> Result<File, FileError> {
+pub(crate) async fn open_for_writing(path: &Path, durability: Durability) -> Result<File, FileError> {
     let durable_writes = durability == Durability::Fsync;
     File::open(path, OpenOptions { access: Access::Write, create: Create::Never, durable_writes }).await
 }
@@ -231,7 +234,7 @@ async fn fill_with_zeros(path: &Path, bytes: u64) -> Result<(), FileError> {
         position += step;
     }
     file.datasync().await?;
-    file.close().await;
+    file.close().await?;
     Ok(())
 }
 

@@ -92,6 +92,9 @@ async fn write(shard: &Rc<Shard>, items: Vec<Staged>, content: usize) {
             for (staged, start) in items.into_iter().zip(starts) {
                 staged.complete(&buffer, start, sequence);
             }
+            if shard.checkpoint_asleep.get() {
+                shard.checkpoint_wake.notify_all();
+            }
         }
         Err(error) => fail(shard, items, &error),
     }
@@ -140,15 +143,25 @@ fn fill(buffer: &mut Buffer, items: &[Staged], mut header: WriteHeader) -> Vec<u
 }
 
 fn fail(shard: &Rc<Shard>, items: Vec<Staged>, error: &FileError) {
-    let reason = error.to_string();
-    shard.queue.borrow_mut().failed = Some(reason.clone());
-    let error = AppendError::JournalFailed { reason };
+    let error = AppendError::JournalFailed { reason: error.to_string() };
     for staged in items {
         staged.fail(&error);
     }
+    if let AppendError::JournalFailed { reason } = error {
+        stop(shard, &reason);
+    }
+}
+
+/// Nothing more is acknowledged on this shard: what is pending is refused, and so is what comes.
+pub(crate) fn stop(shard: &Rc<Shard>, reason: &str) {
+    shard.queue.borrow_mut().failed = Some(reason.to_owned());
+    let error = AppendError::JournalFailed { reason: reason.to_owned() };
     let logs: Vec<_> = shard.logs.borrow().values().cloned().collect();
     for log in logs {
         log.fail_pending(&error);
     }
     shard.queue.borrow_mut().logs.clear();
+    shard.journal_wake.notify_all();
+    shard.checkpoint_wake.notify_all();
+    shard.progress.notify_all();
 }

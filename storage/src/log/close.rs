@@ -34,7 +34,6 @@ impl LogInner {
                     segment.closing = false;
                 }
             }
-            log.settled.notify_all();
             log.shard.progress.notify_all();
             log.close_settled();
         }));

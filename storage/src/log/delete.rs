@@ -19,7 +19,6 @@ impl LogInner {
         self.fail_pending(&AppendError::Removed);
         self.readable.notify_all();
         loop {
-            let settled = self.settled.wait();
             let progress = self.shard.progress.wait();
             let busy = {
                 let state = self.state.borrow();
@@ -29,7 +28,7 @@ impl LogInner {
             if !busy {
                 break;
             }
-            runtime::sync::either(settled, progress).await;
+            progress.await;
         }
         self.fail_pending(&AppendError::Removed);
         let (cleared, files) = {
@@ -42,8 +41,10 @@ impl LogInner {
         };
         self.shard.dirty_fell(cleared);
         self.shard.reorder(self);
+        self.shard.progress.notify_all();
         for file in files {
-            file.close().await;
+            // The file goes away next; an error of closing it changes nothing.
+            let _ = file.close().await;
         }
     }
 }
@@ -83,7 +84,7 @@ async fn free_in_steps(path: &Path, bytes: u64) -> Result<(), FileError> {
             file.truncate(left).await?;
             clock::sleep(Duration::from_millis(DELETE_STEP_INTERVAL_MS)).await;
         }
-        file.close().await;
+        file.close().await?;
     }
     file::remove_file(path).await
 }

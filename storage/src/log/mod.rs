@@ -6,7 +6,7 @@
 
 pub(crate) mod append;
 mod close;
-mod delete;
+pub(crate) mod delete;
 pub(crate) mod load;
 mod lookup;
 mod prepare;
@@ -47,8 +47,6 @@ pub(crate) struct LogInner {
     pub(crate) state: RefCell<LogState>,
     /// The high watermark moved, or the log was removed.
     pub(crate) readable: Event,
-    /// A task that held the log up ended: opening, a run, closing.
-    pub(crate) settled: Event,
 }
 
 /// Offsets of a log at a moment.
@@ -102,7 +100,7 @@ impl Log {
             appends: 0,
         };
         let inner =
-            LogInner { shard: shard.clone(), state: RefCell::new(state), readable: Event::new(), settled: Event::new() };
+            LogInner { shard: shard.clone(), state: RefCell::new(state), readable: Event::new() };
         Self { inner: Rc::new(inner) }
     }
 

@@ -43,7 +43,7 @@ impl LogInner {
             }
         }
         self.state.borrow_mut().preparing = false;
-        self.settled.notify_all();
+        self.shard.progress.notify_all();
     }
 
     /// True when nothing waits any more.

@@ -211,14 +211,14 @@ fn whole_batches(bytes: &[u8], place: Place, bytes_max: usize) -> Result<Whole, 
     while bytes.len() - at >= BATCH_HEADER_BYTES {
         let position = place.position + at as u64;
         let header = BatchHeader::parse(&bytes[at..]).map_err(|error| rotten(position, error))?;
-        let length = header.length as usize;
+        let length = header.length;
         if at > 0 && (at + length > bytes_max || at + length > bytes.len()) {
             break;
         }
         if at + length > bytes.len() {
             return Ok(Whole::Needs(length));
         }
-        batch::validate(&bytes[at..at + length]).map_err(|error| rotten(position, error))?;
+        batch::check_stored(&bytes[at..at + length]).map_err(|error| rotten(position, error))?;
         at += length;
         next_offset = header.base_offset + i64::from(header.last_offset_delta) + 1;
     }
@@ -250,7 +250,7 @@ impl LogState {
                 at += 1;
             }
             let header = self.header_at(at, position)?;
-            let length = u64::from(header.length);
+            let length = header.length as u64;
             let taken = position - place.position;
             if taken > 0 && taken + length > bytes_max as u64 {
                 break;

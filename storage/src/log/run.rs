@@ -33,8 +33,6 @@ struct Run {
     kind: RunKind,
     segment_base: i64,
     file: File,
-    /// Whole pages from here.
-    from: u64,
     /// What will be in the file; within the last chunk, which may be padded.
     to: u64,
     /// Marks up to here are settled by this run.
@@ -101,7 +99,6 @@ impl LogInner {
         drop(state);
         self.shard.reorder(self);
         self.close_settled();
-        self.settled.notify_all();
         self.shard.progress.notify_all();
         if self.has_work() {
             self.shard.enqueue(self);
@@ -181,7 +178,6 @@ impl LogState {
             kind: RunKind::Checkpoint,
             segment_base,
             file,
-            from,
             to,
             settles: to,
             chunks,
@@ -220,7 +216,7 @@ impl LogState {
         let remainder = std::mem::take(&mut chunks.beyond);
         let chunks = chunks.finish();
         self.remember_page(at, to, &chunks);
-        Run { kind: RunKind::Bypass, segment_base, file, from, to, settles: batches_from, chunks, batches_from, remainder, batches }
+        Run { kind: RunKind::Bypass, segment_base, file, to, settles: batches_from, chunks, batches_from, remainder, batches }
     }
 
     /// Puts the bytes from the run's first page to the end of what is durable.

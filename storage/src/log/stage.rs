@@ -202,6 +202,10 @@ impl Staged {
         self.batches.iter().for_each(|batch| log.acknowledge(batch));
         log.readable.notify_all();
         log.close_settled();
+        // A log that is in every journal write would otherwise never be out of one when the checkpointer looks.
+        if log.state.borrow().run_wanted {
+            log.start_checkpoint();
+        }
         if log.has_work() {
             shard.enqueue(&log);
         }

@@ -1,0 +1,205 @@
+//! Brings journaled bytes into their segments, oldest first, and says so in a table, so that the ring can go on.
+//!
+//! One task a shard. It sleeps while nothing is dirty; otherwise it works when a quarter of the dirty budget is used, when
+//! the ring is half full, when bytes are old, or when the shard has been quiet for a second. A table follows each pass:
+//! only then is space in the ring free.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use runtime::clock;
+use runtime::file::FileError;
+
+use crate::journal::ring;
+use crate::journal::table::TableRecord;
+use crate::limits;
+use crate::log::LogInner;
+use crate::log::state::LogState;
+use crate::shard::Shard;
+use crate::stats;
+
+/// Runs until the shard stops; the last pass, which leaves the ring empty, is [`finish`]'s.
+pub(crate) async fn run(shard: Rc<Shard>) {
+    let mut tabled_at = shard.queue.borrow().last_complete;
+    while !shard.gate.is_closing() {
+        let woken = shard.checkpoint_wake.wait();
+        let failed = shard.queue.borrow().failed.is_some();
+        if failed {
+            return;
+        }
+        let last = shard.queue.borrow().last_complete;
+        let is_clean = shard.dirty.borrow().is_empty();
+        if is_clean && last == tabled_at {
+            shard.checkpoint_asleep.set(true);
+            woken.await;
+            shard.checkpoint_asleep.set(false);
+            continue;
+        }
+        if !is_due(&shard) {
+            let _ = clock::timeout(Duration::from_millis(limits::CHECKPOINT_QUIET_MS / 4), woken).await;
+            continue;
+        }
+        let quiet = is_quiet(&shard);
+        let idle = pass(&shard, quiet).await;
+        match write_table(&shard).await {
+            Ok(last_sequence) => tabled_at = last_sequence,
+            Err(error) => {
+                stop_journal(&shard, &error);
+                return;
+            }
+        }
+        close_idle(idle).await;
+    }
+}
+
+fn is_quiet(shard: &Shard) -> bool {
+    shard.last_append.get().elapsed() >= Duration::from_millis(limits::CHECKPOINT_QUIET_MS)
+}
+
+fn is_due(shard: &Shard) -> bool {
+    let dirty_bytes = shard.counters.dirty_bytes.get();
+    let ring_used = shard.queue.borrow().space.used();
+    dirty_bytes >= shard.options.dirty_bytes_max() / 4 || ring_used >= shard.options.ring_bytes() / 2 || is_quiet(shard)
+}
+
+/// Writes dirty logs, oldest first: all that were dirty at the beginning. Returns those that may be let go of, with
+/// what they had appended before.
+async fn pass(shard: &Rc<Shard>, everything: bool) -> Vec<(Rc<LogInner>, u64)> {
+    let last_sequence = shard.queue.borrow().last_complete;
+    let mut idle = Vec::new();
+    loop {
+        let progress = shard.progress.wait();
+        let under_way = start_runs(shard, last_sequence, everything, &mut idle);
+        if shard.queue.borrow().failed.is_some() {
+            break;
+        }
+        if under_way == 0 && oldest(shard).is_none_or(|sequence| sequence > last_sequence) {
+            break;
+        }
+        if !everything && under_way == 0 && !is_due(shard) {
+            break;
+        }
+        progress.await;
+    }
+    idle
+}
+
+fn oldest(shard: &Shard) -> Option<u64> {
+    shard.dirty.borrow().first().map(|(sequence, _)| *sequence)
+}
+
+/// Starts runs for the oldest logs and returns how many are under way or waited for.
+fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool, idle: &mut Vec<(Rc<LogInner>, u64)>) -> usize {
+    let pressed = everything || shard.counters.dirty_bytes.get() >= shard.options.dirty_bytes_max() / 2;
+    let runs_max = if pressed { limits::CHECKPOINT_RUNS_PRESSED } else { limits::CHECKPOINT_RUNS_PACED };
+    let due: Vec<_> = {
+        let dirty = shard.dirty.borrow();
+        dirty.iter().take_while(|(sequence, _)| *sequence <= last_sequence).take(runs_max).copied().collect()
+    };
+    let mut under_way = 0;
+    for (_, uid) in due {
+        let Some(log) = shard.logs.borrow().get(&uid).cloned() else { continue };
+        let is_new = log.state.borrow().run.is_none();
+        if log.start_checkpoint() {
+            under_way += 1;
+        }
+        if everything && is_new {
+            let appends = log.state.borrow().appends;
+            idle.push((log, appends));
+        }
+    }
+    under_way
+}
+
+async fn close_idle(idle: Vec<(Rc<LogInner>, u64)>) {
+    for (log, appends) in idle {
+        log.snapshot_producers(limits::PRODUCER_SNAPSHOT_INTERVAL_BYTES).await;
+        let file = log.take_idle_file(appends);
+        if let Some(file) = file {
+            // All of its bytes were durable when they were written.
+            let _ = file.close().await;
+        }
+    }
+}
+
+/// Writes what is in the segments into the older table, then frees the ring up to it. Returns the last write it names.
+pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
+    let (records, needed) = survey(shard);
+    let (redo_from, last_sequence) = {
+        let queue = shard.queue.borrow();
+        // A write under way has no marks yet: nothing from it on may be left out.
+        let sequence = needed.unwrap_or(u64::MAX).min(queue.last_complete + 1);
+        let place = queue.space.within(queue.space.place_of(sequence));
+        ((sequence, place), queue.last_complete)
+    };
+    let (slot, table) = shard.ring.borrow_mut().next_table(redo_from, last_sequence, records);
+    ring::write_table(&slot, &table).await?;
+    stats::add(&shard.counters.tables, 1);
+    let mut queue = shard.queue.borrow_mut();
+    queue.redo_from = redo_from;
+    queue.space.free_before(redo_from.0);
+    drop(queue);
+    shard.journal_wake.notify_all();
+    Ok(last_sequence)
+}
+
+/// What the table says of each log, and the oldest journal write that any of them still needs.
+fn survey(shard: &Shard) -> (Vec<TableRecord>, Option<u64>) {
+    let logs = shard.logs.borrow();
+    let mut needed: Option<u64> = None;
+    let mut records = Vec::with_capacity(logs.len());
+    for log in logs.values() {
+        let state = log.state.borrow();
+        if let Some(record) = state.record() {
+            records.push(record);
+            needed = needed.into_iter().chain(state.needed_sequence()).min();
+        }
+    }
+    (records, needed)
+}
+
+impl LogState {
+    /// The end of what is in the oldest open segment: everything after it is in the ring.
+    fn record(&self) -> Option<TableRecord> {
+        let segment = self.open.front().filter(|_| !self.removed)?;
+        Some(TableRecord {
+            uid: self.uid.0,
+            leader_epoch: self.leader_epoch,
+            segment_base: segment.base_offset,
+            end_position: segment.settled_end,
+            next_offset: segment.settled_next_offset,
+            log_start: self.log_start,
+        })
+    }
+}
+
+/// Without tables the ring cannot go on: nothing more is acknowledged.
+fn stop_journal(shard: &Rc<Shard>, error: &FileError) {
+    crate::journal::writer::stop(shard, &format!("checkpoint table: {error}"));
+}
+
+/// The last pass of a clean stop: everything goes into its segment and the table leaves the ring empty.
+pub(crate) async fn finish(shard: &Rc<Shard>) -> Result<(), FileError> {
+    loop {
+        pass(shard, true).await;
+        let progress = shard.progress.wait();
+        let busy = shard.logs.borrow().values().any(|log| !log.is_settled_for_stop());
+        if !busy || shard.queue.borrow().failed.is_some() {
+            break;
+        }
+        progress.await;
+    }
+    write_table(shard).await?;
+    let logs: Vec<_> = shard.logs.borrow().values().cloned().collect();
+    for log in logs {
+        log.snapshot_producers(1).await;
+    }
+    Ok(())
+}
+
+impl LogInner {
+    fn is_settled_for_stop(&self) -> bool {
+        let state = self.state.borrow();
+        state.read_only.is_some() || (state.is_quiet() && state.open.len() <= 1)
+    }
+}

@@ -1,0 +1,159 @@
+//! Puts the bytes of a partition's ring entries back into its segments, page by page.
+//!
+//! A page on the disk may hold later bytes than the ring, those of a chunk that went round it; so redo merges into what is
+//! there and never pads over it, and pages that are right already are not written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use runtime::buffer::Buffer;
+use runtime::file::{self, Access, Create, File, FileError, OpenOptions};
+
+use crate::error::RecoveryError;
+use crate::journal::format::{EntryHeader, EntryKind};
+use crate::limits::{CHUNK_BYTES_MAX, PAGE, page_ceil, page_floor};
+use crate::log::LogEnd;
+use crate::log::segment::segment_path;
+
+/// What recovery knows of one partition while it reads the rings.
+pub(crate) struct Redo {
+    pub(crate) end: LogEnd,
+    /// Runs of bytes for each segment, by position; they do not touch one another.
+    runs: BTreeMap<i64, BTreeMap<u64, Vec<u8>>>,
+    /// Segments that are complete, and where they end.
+    complete: Vec<(i64, u64)>,
+    pub(crate) bytes: usize,
+    touched: bool,
+}
+
+impl Redo {
+    pub(crate) fn new(end: LogEnd) -> Self {
+        Self { end, runs: BTreeMap::new(), complete: Vec::new(), bytes: 0, touched: false }
+    }
+
+    /// Takes the next entry of the partition, in the order of the ring.
+    pub(crate) fn take(&mut self, entry: &EntryHeader, bytes: &[u8]) {
+        if entry.segment_base < self.end.segment_base {
+            return;
+        }
+        if entry.segment_base > self.end.segment_base {
+            self.complete.push((self.end.segment_base, self.end.end_position));
+            self.end.segment_base = entry.segment_base;
+            self.end.end_position = 0;
+        }
+        self.touched = true;
+        self.end.end_position = self.end.end_position.max(entry.end());
+        self.end.next_offset = self.end.next_offset.max(entry.next_offset);
+        self.end.log_start = self.end.log_start.max(entry.log_start);
+        if entry.kind == EntryKind::Data {
+            self.put(entry.segment_base, entry.position, bytes);
+        }
+    }
+
+    /// Later bytes replace earlier ones; a run grows where the new bytes touch it.
+    fn put(&mut self, segment_base: i64, position: u64, bytes: &[u8]) {
+        let runs = self.runs.entry(segment_base).or_default();
+        if let Some((start, run)) = runs.range_mut(..=position).next_back() {
+            let from = (position - start) as usize;
+            if from <= run.len() {
+                let end = from + bytes.len();
+                self.bytes += end.saturating_sub(run.len());
+                run.truncate(run.len().min(end).max(from));
+                let overlap = run.len() - from;
+                run[from..].copy_from_slice(&bytes[..overlap]);
+                run.extend_from_slice(&bytes[overlap..]);
+                return;
+            }
+        }
+        self.bytes += bytes.len();
+        runs.insert(position, bytes.to_vec());
+    }
+
+    /// Writes what was taken so far, and closes what is complete.
+    pub(crate) async fn write(&mut self, folder: &Path, durable_writes: bool) -> Result<(), RecoveryError> {
+        for (segment_base, runs) in std::mem::take(&mut self.runs) {
+            let file = open_segment(folder, segment_base, durable_writes).await?;
+            for (position, bytes) in runs {
+                write_run(&file, position, &bytes).await?;
+            }
+            file.close().await?;
+        }
+        self.bytes = 0;
+        for (segment_base, end) in std::mem::take(&mut self.complete) {
+            let file = open_segment(folder, segment_base, durable_writes).await?;
+            refuse_short(&file, end).await?;
+            file.truncate(end).await?;
+            file.datasync().await?;
+            file.close().await?;
+        }
+        Ok(())
+    }
+
+    /// The end that the entries state must be there.
+    pub(crate) async fn check(&self, folder: &Path) -> Result<(), RecoveryError> {
+        if !self.touched || self.end.end_position == 0 {
+            return Ok(());
+        }
+        let path = segment_path(folder, self.end.segment_base, "log");
+        let file = File::open(&path, OpenOptions::read()).await?;
+        refuse_short(&file, self.end.end_position).await?;
+        file.close().await?;
+        Ok(())
+    }
+}
+
+async fn refuse_short(file: &File, expected: u64) -> Result<(), RecoveryError> {
+    let length = file.size().await?;
+    let path = file.path().display().to_string();
+    if length < expected { Err(RecoveryError::ShortSegment { path, length, expected }) } else { Ok(()) }
+}
+
+/// Opens a segment, or makes it again where the crash lost the file or its folder entry.
+async fn open_segment(folder: &Path, segment_base: i64, durable_writes: bool) -> Result<File, FileError> {
+    let path = segment_path(folder, segment_base, "log");
+    let is_new = !file::exists(&path).await?;
+    if is_new {
+        file::create_folder_all(folder).await?;
+    }
+    let options = OpenOptions { access: Access::Write, create: Create::IfMissing, durable_writes };
+    let file = File::open(&path, options).await?;
+    if is_new {
+        for parent in folder.ancestors().take(3) {
+            file::sync_folder(parent).await?;
+        }
+    }
+    // Waits for writes that the killed process left in flight: they would land on what is written now.
+    file.allocate(0, PAGE).await?;
+    Ok(file)
+}
+
+async fn write_run(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError> {
+    let end = position + bytes.len() as u64;
+    if file.size().await? < page_ceil(end) {
+        file.allocate(0, page_ceil(end)).await?;
+    }
+    let mut from = position;
+    while from < end {
+        let to = end.min(page_floor(from) + CHUNK_BYTES_MAX as u64);
+        let piece = &bytes[(from - position) as usize..(to - position) as usize];
+        merge(file, from, piece).await?;
+        from = to;
+    }
+    Ok(())
+}
+
+/// Merges bytes into the pages they lie in, and writes those that change.
+async fn merge(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError> {
+    let start = page_floor(position);
+    let length = (page_ceil(position + bytes.len() as u64) - start) as usize;
+    let found = file.read_at(start, length).await?;
+    let mut wanted = Buffer::zeroed(length);
+    wanted[..found.len()].copy_from_slice(&found);
+    let within = (position - start) as usize;
+    wanted[within..within + bytes.len()].copy_from_slice(bytes);
+    if found.len() == length && found[..] == wanted[..] {
+        return Ok(());
+    }
+    file.write_at(Rc::new(wanted), start).await
+}
