@@ -59,7 +59,9 @@ fn is_quiet(shard: &Shard) -> bool {
 fn is_due(shard: &Shard) -> bool {
     let dirty_bytes = shard.counters.dirty_bytes.get();
     let ring_used = shard.queue.borrow().space.used();
-    dirty_bytes >= shard.options.dirty_bytes_max() / 4 || ring_used >= shard.options.ring_bytes() / 2 || is_quiet(shard)
+    dirty_bytes >= shard.options.dirty_bytes_max() / 4
+        || ring_used >= shard.options.ring_bytes() / 2
+        || is_quiet(shard)
 }
 
 /// Writes dirty logs, oldest first: all that were dirty at the beginning. Returns those that may be let go of, with
@@ -89,7 +91,12 @@ fn oldest(shard: &Shard) -> Option<u64> {
 }
 
 /// Starts runs for the oldest logs and returns how many are under way or waited for.
-fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool, idle: &mut Vec<(Rc<LogInner>, u64)>) -> usize {
+fn start_runs(
+    shard: &Rc<Shard>,
+    last_sequence: u64,
+    everything: bool,
+    idle: &mut Vec<(Rc<LogInner>, u64)>,
+) -> usize {
     let pressed = everything || shard.counters.dirty_bytes.get() >= shard.options.dirty_bytes_max() / 2;
     let runs_max = if pressed { limits::CHECKPOINT_RUNS_PRESSED } else { limits::CHECKPOINT_RUNS_PACED };
     let due: Vec<_> = {

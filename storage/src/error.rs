@@ -18,7 +18,9 @@ pub enum AppendError {
     ProducerFenced { producer_id: i64, current: i16, found: i16 },
     #[error("batch of producer {producer_id} was stored before, too long ago to say at which offset")]
     DuplicateSequence { producer_id: i64 },
-    #[error("the shard's journal failed ({reason}); what it had not acknowledged may or may not be stored; restart the broker to recover")]
+    #[error(
+        "the shard's journal failed ({reason}); what it had not acknowledged may or may not be stored; restart the broker to recover"
+    )]
     JournalFailed { reason: String },
     #[error("the partition is read-only because a write to its segment failed twice: {reason}")]
     PartitionReadOnly { reason: String },
@@ -80,7 +82,9 @@ pub enum RecoveryError {
          and is not readable any more ({reason}). Nothing was changed. `corelog log repair` exports what can still be read"
     )]
     Rot { folder: String, file: u32, offset: u64, sequence: u64, reason: String },
-    #[error("the journal in {folder} has no readable checkpoint table although it was used. Nothing was changed. `corelog log repair` exports what can still be read")]
+    #[error(
+        "the journal in {folder} has no readable checkpoint table although it was used. Nothing was changed. `corelog log repair` exports what can still be read"
+    )]
     TablesLost { folder: String },
     #[error(
         "the journal in {folder} names partition {uid}, which the catalog never made: the journal and the catalog do not belong together"
@@ -90,7 +94,9 @@ pub enum RecoveryError {
     RottenBatch { path: String, position: u64, source: BatchError },
     #[error("{path} ends at {length} where the journal says {expected}: acknowledged bytes are missing")]
     ShortSegment { path: String, length: u64, expected: u64 },
-    #[error("the journal in {folder} was made with {found} and the broker runs with {expected}: stop it cleanly in the old mode first")]
+    #[error(
+        "the journal in {folder} was made with {found} and the broker runs with {expected}: stop it cleanly in the old mode first"
+    )]
     DurabilityChanged { folder: String, found: &'static str, expected: &'static str },
     #[error(transparent)]
     File(#[from] FileError),

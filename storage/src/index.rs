@@ -52,7 +52,9 @@ impl SegmentIndex {
         }
         // A segment is shorter than 2^31 bytes and a batch longer than its record count, so both fit; a position that
         // would not is left out, which only makes the look-up slower.
-        let (Ok(offset_delta), Ok(position)) = (u32::try_from(base_offset - self.base_offset), u32::try_from(position)) else {
+        let (Ok(offset_delta), Ok(position)) =
+            (u32::try_from(base_offset - self.base_offset), u32::try_from(position))
+        else {
             return;
         };
         self.entries.push(IndexEntry { offset_delta, position, max_timestamp_ms: header.max_timestamp_ms });
@@ -60,7 +62,8 @@ impl SegmentIndex {
 
     /// The position of a batch at or before the one that holds `offset`.
     pub fn position_before(&self, offset: i64) -> u64 {
-        let after = self.entries.partition_point(|entry| self.base_offset + i64::from(entry.offset_delta) <= offset);
+        let after =
+            self.entries.partition_point(|entry| self.base_offset + i64::from(entry.offset_delta) <= offset);
         after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
     }
 
@@ -116,7 +119,11 @@ impl SegmentIndex {
             return Err(FormatError::Checksum { what: "index", found: crc, computed });
         }
         if found_base != base_offset as u64 {
-            return Err(FormatError::Field { what: "base offset of an index", found: found_base, expected: base_offset as u64 });
+            return Err(FormatError::Field {
+                what: "base offset of an index",
+                found: found_base,
+                expected: base_offset as u64,
+            });
         }
         let entries = entries.chunks_exact(ENTRY_BYTES).map(decode_entry).collect::<Result<_, _>>()?;
         Ok(Self { base_offset, entries, max_timestamp_ms })

@@ -134,7 +134,13 @@ impl StorageOptions {
     pub(crate) fn assert_sound(&self, ring_file_bytes: u64) {
         let write_bytes_max = self.journal_write_bytes_max;
         let entry_bytes_max = self.bypass_bytes_min + 2 * limits::PAGE as usize;
-        assert!(entry_bytes_max <= write_bytes_max, "{entry_bytes_max} bytes do not fit into a write of {write_bytes_max}");
-        assert!(write_bytes_max as u64 <= ring_file_bytes, "a write of {write_bytes_max} in a file of {ring_file_bytes}");
+        assert!(
+            entry_bytes_max <= write_bytes_max,
+            "{entry_bytes_max} bytes do not fit into a write of {write_bytes_max}"
+        );
+        assert!(
+            write_bytes_max as u64 <= ring_file_bytes,
+            "a write of {write_bytes_max} in a file of {ring_file_bytes}"
+        );
     }
 }

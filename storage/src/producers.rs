@@ -36,7 +36,9 @@ struct Producer {
 pub(crate) enum Verdict {
     Store,
     /// Stored before, beginning at this offset.
-    Duplicate { base_offset: i64 },
+    Duplicate {
+        base_offset: i64,
+    },
     Refuse(AppendError),
 }
 
@@ -70,7 +72,8 @@ impl Producers {
             };
         }
         let last_sequence = sequence_after(found, header.last_offset_delta);
-        let same = |stored: &&StoredBatch| stored.first_sequence == found && stored.last_sequence == last_sequence;
+        let same =
+            |stored: &&StoredBatch| stored.first_sequence == found && stored.last_sequence == last_sequence;
         if let Some(stored) = producer.batches.iter().find(same) {
             return Verdict::Duplicate { base_offset: stored.base_offset };
         }
@@ -114,7 +117,8 @@ impl Producers {
     }
 
     fn forget_the_most_silent(&mut self) {
-        let silent = self.producers.iter().min_by_key(|(_, producer)| producer.last_offset).map(|(id, _)| *id);
+        let silent =
+            self.producers.iter().min_by_key(|(_, producer)| producer.last_offset).map(|(id, _)| *id);
         if let Some(id) = silent {
             self.producers.remove(&id);
         }

@@ -85,7 +85,8 @@ async fn read_rings(options: &StorageOptions) -> Result<Vec<ScannedRing>, Recove
     if !file::exists(&folder).await? {
         return Ok(Vec::new());
     }
-    let mut numbers: Vec<u16> = file::list_folder(&folder).await?.iter().filter_map(|entry| entry.name.parse().ok()).collect();
+    let mut numbers: Vec<u16> =
+        file::list_folder(&folder).await?.iter().filter_map(|entry| entry.name.parse().ok()).collect();
     numbers.sort_unstable();
     let mut rings = Vec::new();
     for number in numbers {
@@ -220,13 +221,20 @@ async fn begin_ring(
     ends: &BTreeMap<u64, LogEnd>,
 ) -> Result<RingState, RecoveryError> {
     let (before, next_sequence, next_file) = match held {
-        Some(ring) => (ring.table.clone(), ring.next_sequence(), (ring.last_file() + 1) % ring.table.ring_files),
+        Some(ring) => {
+            (ring.table.clone(), ring.next_sequence(), (ring.last_file() + 1) % ring.table.ring_files)
+        }
         None => {
             let uuid = ring::create(options, number).await?;
-            (first_table(uuid, flags_of(options.durability), options.ring_files, options.ring_file_bytes), 1, 0)
+            (
+                first_table(uuid, flags_of(options.durability), options.ring_files, options.ring_file_bytes),
+                1,
+                0,
+            )
         }
     };
-    let mut uids: BTreeSet<u64> = partitions.iter().filter(|spec| spec.shard == ShardId(number)).map(|spec| spec.uid.0).collect();
+    let mut uids: BTreeSet<u64> =
+        partitions.iter().filter(|spec| spec.shard == ShardId(number)).map(|spec| spec.uid.0).collect();
     let known: BTreeSet<u64> = partitions.iter().map(|spec| spec.uid.0).collect();
     uids.extend(before.records.iter().map(|record| record.uid).filter(|uid| known.contains(uid)));
     if let Some(ring) = held {

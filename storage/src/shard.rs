@@ -120,7 +120,8 @@ impl Shard {
         if !had_room && self.has_room() {
             self.room.notify_all();
         }
-        if self.counters.pending_bytes.get() == 0 && self.queue.try_borrow().is_ok_and(|queue| queue.stopping) {
+        if self.counters.pending_bytes.get() == 0 && self.queue.try_borrow().is_ok_and(|queue| queue.stopping)
+        {
             self.journal_wake.notify_all();
         }
     }
@@ -128,7 +129,8 @@ impl Shard {
     /// Keeps the checkpointer's order true after a log's first dirty mark changed.
     pub(crate) fn reorder(&self, log: &LogInner) {
         let mut state = log.state.borrow_mut();
-        let key = if state.read_only.is_some() { None } else { state.dirty.front().map(|mark| mark.sequence) };
+        let key =
+            if state.read_only.is_some() { None } else { state.dirty.front().map(|mark| mark.sequence) };
         if key == state.dirty_key {
             return;
         }
@@ -184,7 +186,8 @@ impl crate::log::state::LogState {
     /// False where the slice's bytes are only in memory and in the ring.
     fn drop_oldest_slice(&mut self) -> bool {
         let Some(slice) = self.tail.front() else { return true };
-        let written = self.segment(slice.segment_base).is_none_or(|segment| slice.end() <= segment.written_to);
+        let written =
+            self.segment(slice.segment_base).is_none_or(|segment| slice.end() <= segment.written_to);
         if written {
             self.tail.pop_front();
         }

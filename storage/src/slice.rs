@@ -27,7 +27,6 @@ impl Slice {
         assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {}", self.len());
         Self { buffer: self.buffer.clone(), start: self.start + range.start, end: self.start + range.end }
     }
-
 }
 
 impl Deref for Slice {

@@ -28,7 +28,11 @@ struct Inner {
 
 impl Store {
     /// Opens the shard's ring and knows its logs; touches no partition.
-    pub async fn open(options: StorageOptions, id: ShardId, recovery: ShardRecovery) -> Result<Self, StoreError> {
+    pub async fn open(
+        options: StorageOptions,
+        id: ShardId,
+        recovery: ShardRecovery,
+    ) -> Result<Self, StoreError> {
         let state = &recovery.ring;
         options.assert_sound(state.ring_file_bytes);
         let ring = Ring::open(&options, id.0, state).await?;
@@ -47,7 +51,8 @@ impl Store {
             let log = Log::new(&shard, spec, &end);
             shard.logs.borrow_mut().insert(uid, log.inner);
         }
-        let tasks = vec![task::spawn(writer::run(shard.clone())), task::spawn(checkpoint::run(shard.clone()))];
+        let tasks =
+            vec![task::spawn(writer::run(shard.clone())), task::spawn(checkpoint::run(shard.clone()))];
         Ok(Self { inner: Rc::new(Inner { shard, tasks: tasks.into() }) })
     }
 
@@ -66,7 +71,8 @@ impl Store {
 
     /// Removes a partition that the catalog no longer has: what is pending is refused, then its files go in small steps.
     pub async fn remove_partition(&self, uid: PartitionUid) -> Result<(), StoreError> {
-        let log = self.inner.shard.logs.borrow().get(&uid).cloned().ok_or(StoreError::UnknownPartition { uid })?;
+        let log =
+            self.inner.shard.logs.borrow().get(&uid).cloned().ok_or(StoreError::UnknownPartition { uid })?;
         log.retire().await;
         self.inner.shard.logs.borrow_mut().remove(&uid);
         let folder = log.state.borrow().folder.clone();

@@ -127,7 +127,11 @@ impl WriteHeader {
     pub fn check_entries(&self, entries: &[u8]) -> Result<(), FormatError> {
         let expected = self.entries_length as usize;
         if entries.len() != expected {
-            return Err(FormatError::Short { what: "entries of a journal write", found: entries.len(), expected });
+            return Err(FormatError::Short {
+                what: "entries of a journal write",
+                found: entries.len(),
+                expected,
+            });
         }
         check_crc("entries of a journal write", self.entries_crc, entries)
     }
@@ -180,7 +184,9 @@ impl EntryHeader {
         let kind = match get.u32() {
             1 => EntryKind::Data,
             2 => EntryKind::Note,
-            other => return Err(FormatError::Field { what: "kind of an entry", found: other.into(), expected: 1 }),
+            other => {
+                return Err(FormatError::Field { what: "kind of an entry", found: other.into(), expected: 1 });
+            }
         };
         Ok(Self {
             kind,
@@ -229,7 +235,8 @@ impl<'a> Iterator for Entries<'a> {
         }
         let item = EntryHeader::decode(self.rest).and_then(|header| {
             let end = ENTRY_HEADER_BYTES + header.length as usize;
-            let short = FormatError::Short { what: "bytes of an entry", found: self.rest.len(), expected: end };
+            let short =
+                FormatError::Short { what: "bytes of an entry", found: self.rest.len(), expected: end };
             let bytes = self.rest.get(ENTRY_HEADER_BYTES..end).ok_or(short)?;
             Ok((header, bytes))
         });
@@ -322,12 +329,20 @@ impl<'a> Get<'a> {
 
     pub(crate) fn expect_u32(&mut self, what: &'static str, expected: u32) -> Result<(), FormatError> {
         let found = self.u32();
-        if found == expected { Ok(()) } else { Err(FormatError::Field { what, found: found.into(), expected: expected.into() }) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(FormatError::Field { what, found: found.into(), expected: expected.into() })
+        }
     }
 
     pub(crate) fn expect_u16(&mut self, what: &'static str, expected: u16) -> Result<(), FormatError> {
         let found = self.u16();
-        if found == expected { Ok(()) } else { Err(FormatError::Field { what, found: found.into(), expected: expected.into() }) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(FormatError::Field { what, found: found.into(), expected: expected.into() })
+        }
     }
 }
 

@@ -71,7 +71,10 @@ impl Space {
 
     /// Takes space for a write, or `None` while the ring is too full.
     pub(crate) fn reserve(&mut self, sequence: u64, length: u64) -> Option<Place> {
-        assert!(length > 0 && length % PAGE == 0 && length <= self.file_bytes, "journal write of {length} bytes");
+        assert!(
+            length > 0 && length % PAGE == 0 && length <= self.file_bytes,
+            "journal write of {length} bytes"
+        );
         let to_file_end = self.file_bytes - self.head % self.file_bytes;
         let logical = if length <= to_file_end { self.head } else { self.head + to_file_end };
         if logical + length - self.freed_to > self.bytes() {
@@ -142,7 +145,11 @@ pub(crate) fn flags_of(durability: Durability) -> u16 {
 
 impl Ring {
     /// Opens the files that [`prepare`] left behind.
-    pub(crate) async fn open(options: &StorageOptions, ring: u16, state: &RingState) -> Result<Self, FileError> {
+    pub(crate) async fn open(
+        options: &StorageOptions,
+        ring: u16,
+        state: &RingState,
+    ) -> Result<Self, FileError> {
         let folder = options.ring_folder(ring);
         let mut files = Vec::new();
         for number in 0..state.ring_files {
@@ -169,7 +176,12 @@ impl Ring {
     }
 
     /// The next table, to be written with [`write_table`]. Taken apart so that no borrow is held over the write.
-    pub(crate) fn next_table(&mut self, redo_from: (u64, u64), last_sequence: u64, records: Vec<TableRecord>) -> (File, Table) {
+    pub(crate) fn next_table(
+        &mut self,
+        redo_from: (u64, u64),
+        last_sequence: u64,
+        records: Vec<TableRecord>,
+    ) -> (File, Table) {
         self.generation += 1;
         let table = Table {
             flags: self.flags,
@@ -221,7 +233,11 @@ pub(crate) async fn create(options: &StorageOptions, ring: u16) -> Result<Uuid, 
 /// Plain writes and one flush at the end: filling with O_DSYNC takes many times as long.
 async fn fill_with_zeros(path: &Path, bytes: u64) -> Result<(), FileError> {
     const STEP_BYTES: u64 = 1 << 20;
-    let file = File::open(path, OpenOptions { access: Access::Write, create: Create::IfMissing, durable_writes: false }).await?;
+    let file = File::open(
+        path,
+        OpenOptions { access: Access::Write, create: Create::IfMissing, durable_writes: false },
+    )
+    .await?;
     if file.size().await? > bytes {
         file.truncate(bytes).await?;
     }
@@ -229,7 +245,8 @@ async fn fill_with_zeros(path: &Path, bytes: u64) -> Result<(), FileError> {
     let mut position = 0;
     while position < bytes {
         let step = STEP_BYTES.min(bytes - position);
-        let piece = if step == zeros.len() as u64 { zeros.clone() } else { Rc::new(Buffer::zeroed(step as usize)) };
+        let piece =
+            if step == zeros.len() as u64 { zeros.clone() } else { Rc::new(Buffer::zeroed(step as usize)) };
         file.write_at(piece, position).await?;
         position += step;
     }

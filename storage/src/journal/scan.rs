@@ -58,7 +58,10 @@ impl ScannedRing {
 
     /// The sequence after the last whole write.
     pub fn next_sequence(&self) -> u64 {
-        self.chain.last().map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1).max(self.table.last_sequence + 1)
+        self.chain
+            .last()
+            .map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1)
+            .max(self.table.last_sequence + 1)
     }
 
     /// The file that was being written when the chain ended.
@@ -71,7 +74,8 @@ impl ScannedRing {
         if self.table.flags & FLAG_WRITTEN != 0 {
             return Ok(Some(self));
         }
-        let missing = self.chain.last().map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1);
+        let missing =
+            self.chain.last().map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1);
         let proof = if self.table.last_sequence >= missing {
             Some(format!("the checkpoint table names write {}", self.table.last_sequence))
         } else {
@@ -80,7 +84,13 @@ impl ScannedRing {
         let Some(proof) = proof else { return Ok(Some(self)) };
         let folder = self.folder.display().to_string();
         let reason = format!("{}; {proof}", ended_by.reason);
-        Err(RecoveryError::Rot { folder, file: ended_by.file, offset: ended_by.offset, sequence: missing, reason })
+        Err(RecoveryError::Rot {
+            folder,
+            file: ended_by.file,
+            offset: ended_by.offset,
+            sequence: missing,
+            reason,
+        })
     }
 
     /// A whole write anywhere in the ring that began when `missing` was complete.
@@ -118,7 +128,11 @@ async fn follow(reader: &mut Reader, table: &Table) -> Result<(Vec<ChainLink>, E
     let ring_bytes = u64::from(table.ring_files) * table.ring_file_bytes;
     let mut followed = 0;
     loop {
-        let here = if offset < table.ring_file_bytes { link_at(reader, table, file, offset, sequence).await? } else { None };
+        let here = if offset < table.ring_file_bytes {
+            link_at(reader, table, file, offset, sequence).await?
+        } else {
+            None
+        };
         let next_file = (file + 1) % table.ring_files;
         let reason = match &here {
             Some(Err(error)) => error.to_string(),
@@ -174,14 +188,18 @@ async fn newest_table(folder: &Path) -> Result<Option<Table>, RecoveryError> {
         }
         let bytes = file::read_whole(&path, TABLE_BYTES_MAX as usize).await?;
         match Table::decode(&bytes) {
-            Ok(table) if newest.as_ref().is_none_or(|newest| newest.generation < table.generation) => newest = Some(table),
+            Ok(table) if newest.as_ref().is_none_or(|newest| newest.generation < table.generation) => {
+                newest = Some(table)
+            }
             Ok(_) => {}
             Err(_) => was_used |= bytes.iter().any(|byte| *byte != 0),
         }
     }
     match newest {
         Some(table) => Ok(Some(table)),
-        None if was_used && was_written(folder).await? => Err(RecoveryError::TablesLost { folder: folder.display().to_string() }),
+        None if was_used && was_written(folder).await? => {
+            Err(RecoveryError::TablesLost { folder: folder.display().to_string() })
+        }
         None => Ok(None),
     }
 }
@@ -234,7 +252,9 @@ impl Reader {
             *held == file && *start <= offset && end <= *start + window.len() as u64
         });
         if !held {
-            let wanted = WINDOW_BYTES.max(page_ceil(length as u64)).min(self.file_bytes.saturating_sub(offset).max(length as u64));
+            let wanted = WINDOW_BYTES
+                .max(page_ceil(length as u64))
+                .min(self.file_bytes.saturating_sub(offset).max(length as u64));
             let read = self.files[file as usize].read_at(offset, page_ceil(wanted) as usize).await?;
             let read = if (read.len() as u64) < end - offset { padded(&read, length) } else { read };
             self.window = Some((file, offset, read));

@@ -127,7 +127,8 @@ impl Table {
         let short = FormatError::Short { what: "records of a table", found: rest.len(), expected };
         let records = rest.get(..expected).ok_or(short)?;
         check_crc("records of a table", crc, records)?;
-        table.records = records.chunks_exact(TABLE_RECORD_BYTES).map(decode_record).collect::<Result<_, _>>()?;
+        table.records =
+            records.chunks_exact(TABLE_RECORD_BYTES).map(decode_record).collect::<Result<_, _>>()?;
         Ok(table)
     }
 }

@@ -37,7 +37,8 @@ pub(crate) async fn run(shard: Rc<Shard>) {
 
 fn is_over(shard: &Shard) -> bool {
     let queue = shard.queue.borrow();
-    queue.failed.is_some() || (queue.stopping && queue.logs.is_empty() && shard.counters.pending_bytes.get() == 0)
+    queue.failed.is_some()
+        || (queue.stopping && queue.logs.is_empty() && shard.counters.pending_bytes.get() == 0)
 }
 
 enum Gathered {
@@ -106,7 +107,8 @@ fn begin(shard: &Shard, length: u64, content: usize, entries: usize) -> (Place, 
     let mut queue = shard.queue.borrow_mut();
     let sequence = queue.next_sequence;
     queue.next_sequence += 1;
-    let place = queue.space.reserve(sequence, length).expect("the write was gathered to fit into the ring's room");
+    let place =
+        queue.space.reserve(sequence, length).expect("the write was gathered to fit into the ring's room");
     let ring = shard.ring.borrow();
     let header = WriteHeader {
         flags: ring.flags,
@@ -117,7 +119,8 @@ fn begin(shard: &Shard, length: u64, content: usize, entries: usize) -> (Place, 
         entry_count: u32::try_from(entries).expect("an entry takes 64 bytes of at most 1 MiB"),
         file_offset: place.offset,
         length: u32::try_from(length).expect("a journal write is at most 1 MiB"),
-        entries_length: u32::try_from(content - WRITE_HEADER_BYTES).expect("a journal write is at most 1 MiB"),
+        entries_length: u32::try_from(content - WRITE_HEADER_BYTES)
+            .expect("a journal write is at most 1 MiB"),
         durable_sequence: queue.last_complete,
         redo_from_sequence: queue.redo_from.0,
         redo_from_place: queue.redo_from.1,

@@ -93,7 +93,10 @@ impl LogInner {
         let snapshot = {
             let mut state = self.state.borrow_mut();
             let quiet = state.next_offset == state.high_watermark;
-            if !quiet || state.producers.is_empty() || state.appended_since_snapshot < appended_bytes_min.max(1) {
+            if !quiet
+                || state.producers.is_empty()
+                || state.appended_since_snapshot < appended_bytes_min.max(1)
+            {
                 return;
             }
             state.appended_since_snapshot = 0;
@@ -115,4 +118,5 @@ pub(crate) async fn write_index(folder: &std::path::Path, index: &SegmentIndex, 
 }
 
 /// The largest index file that can be: an entry each 32 KiB of the largest segment, and as much again to be safe.
-pub(crate) const INDEX_FILE_BYTES_MAX: usize = 2 * 20 * (limits::SEGMENT_BYTES_MAX / limits::INDEX_INTERVAL_BYTES) as usize;
+pub(crate) const INDEX_FILE_BYTES_MAX: usize =
+    2 * 20 * (limits::SEGMENT_BYTES_MAX / limits::INDEX_INTERVAL_BYTES) as usize;

@@ -38,9 +38,11 @@ impl LogInner {
             }
         }
         closed.sort_by_key(|segment: &ClosedSegment| segment.base_offset);
-        let next_bases: Vec<_> = closed.iter().skip(1).map(|segment| segment.base_offset).chain([active]).collect();
+        let next_bases: Vec<_> =
+            closed.iter().skip(1).map(|segment| segment.base_offset).chain([active]).collect();
         let ends_above_start = |(_, next): &(ClosedSegment, i64)| *next > log_start;
-        let closed = closed.into_iter().zip(next_bases).filter(ends_above_start).map(|(segment, _)| segment).collect();
+        let closed =
+            closed.into_iter().zip(next_bases).filter(ends_above_start).map(|(segment, _)| segment).collect();
         let mut state = self.state.borrow_mut();
         if !state.loaded {
             state.closed = closed;

@@ -73,9 +73,14 @@ impl LogInner {
     }
 
     /// The place of the batch that holds `offset`, which the caller has found to be below the high watermark.
-    pub(crate) async fn locate(self: &Rc<Self>, offset: i64, kept: &mut Option<(i64, File)>) -> Result<Place, ReadError> {
+    pub(crate) async fn locate(
+        self: &Rc<Self>,
+        offset: i64,
+        kept: &mut Option<(i64, File)>,
+    ) -> Result<Place, ReadError> {
         let segment_base = self.state.borrow().segment_of(offset).ok_or_else(|| self.out_of_range(offset))?;
-        let active = self.state.borrow().segment(segment_base).map(|segment| segment.index.position_before(offset));
+        let active =
+            self.state.borrow().segment(segment_base).map(|segment| segment.index.position_before(offset));
         let position = match active {
             // An index that begins in the middle says 0 for what came before it: then the rest is made first.
             Some(0) | None => self.index_of(segment_base).await?.position_before(offset),
@@ -99,7 +104,12 @@ impl LogInner {
     }
 
     /// Calls `visit` with the batches of `[from, to)`, in order.
-    pub(crate) async fn scan(self: &Rc<Self>, from: i64, to: i64, visit: &mut dyn FnMut(&BatchHeader)) -> Result<(), ReadError> {
+    pub(crate) async fn scan(
+        self: &Rc<Self>,
+        from: i64,
+        to: i64,
+        visit: &mut dyn FnMut(&BatchHeader),
+    ) -> Result<(), ReadError> {
         let mut offset = from;
         while offset < to {
             let place = self.locate(offset, &mut None).await?;
@@ -159,7 +169,11 @@ impl LogInner {
         }
     }
 
-    async fn walk(self: &Rc<Self>, from: Place, visit: &mut dyn FnMut(u64, &BatchHeader) -> bool) -> Result<(), ReadError> {
+    async fn walk(
+        self: &Rc<Self>,
+        from: Place,
+        visit: &mut dyn FnMut(u64, &BatchHeader) -> bool,
+    ) -> Result<(), ReadError> {
         self.walk_with(from, &mut None, visit).await
     }
 
@@ -191,9 +205,14 @@ impl LogInner {
             let pages = self.read_pages(&file, start, length).await?;
             let readable = pages.len().min((written_to - start) as usize);
             let before = position;
-            while let Some(bytes) = pages.get((position - start) as usize..readable).filter(|b| b.len() >= BATCH_HEADER_BYTES) {
-                let header = BatchHeader::parse(bytes)
-                    .map_err(|source| ReadError::RottenBatch { segment_base, position, source })?;
+            while let Some(bytes) =
+                pages.get((position - start) as usize..readable).filter(|b| b.len() >= BATCH_HEADER_BYTES)
+            {
+                let header = BatchHeader::parse(bytes).map_err(|source| ReadError::RottenBatch {
+                    segment_base,
+                    position,
+                    source,
+                })?;
                 if !visit(position, &header) {
                     return Ok(());
                 }

@@ -99,8 +99,7 @@ impl Log {
             removed: false,
             appends: 0,
         };
-        let inner =
-            LogInner { shard: shard.clone(), state: RefCell::new(state), readable: Event::new() };
+        let inner = LogInner { shard: shard.clone(), state: RefCell::new(state), readable: Event::new() };
         Self { inner: Rc::new(inner) }
     }
 
@@ -114,7 +113,11 @@ impl Log {
 
     pub fn offsets(&self) -> LogOffsets {
         let state = self.inner.state.borrow();
-        LogOffsets { log_start: state.log_start, high_watermark: state.high_watermark, log_end: state.next_offset }
+        LogOffsets {
+            log_start: state.log_start,
+            high_watermark: state.high_watermark,
+            log_end: state.next_offset,
+        }
     }
 
     /// Resolves when there is a record at or after `offset` to read, or the log was removed.

@@ -125,7 +125,11 @@ impl LogInner {
         if within > 0 {
             let page = file.read_at(page_floor(end), PAGE as usize).await?;
             let found = page.len() as u64;
-            let short = ReadError::ShortSegment { segment_base: base_offset, length: page_floor(end) + found, expected: end };
+            let short = ReadError::ShortSegment {
+                segment_base: base_offset,
+                length: page_floor(end) + found,
+                expected: end,
+            };
             prefix = page.get(..within).ok_or(short)?.to_vec();
         }
         let mut state = self.state.borrow_mut();
@@ -152,7 +156,9 @@ impl LogInner {
         let file = self.open_segment(path, Create::IfMissing).await?;
         file::sync_folder(folder).await?;
         if is_new {
-            for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.shard.options.data)) {
+            for parent in
+                folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.shard.options.data))
+            {
                 file::sync_folder(parent).await?;
             }
         }

@@ -154,7 +154,13 @@ impl LogInner {
     }
 
     /// The pages from the cursor's place on, fetched ahead or now.
-    async fn pages_at(&self, cursor: &mut Cursor, place: Place, file: &File, written_to: u64) -> Result<Buffer, ReadError> {
+    async fn pages_at(
+        &self,
+        cursor: &mut Cursor,
+        place: Place,
+        file: &File,
+        written_to: u64,
+    ) -> Result<Buffer, ReadError> {
         let position = page_floor(place.position);
         if let Some(ahead) = cursor.ahead.take() {
             if ahead.segment_base == place.segment_base && ahead.position == position {
@@ -167,7 +173,14 @@ impl LogInner {
     }
 
     /// Begins to fetch what comes after `used` bytes of the pages just read.
-    fn fetch_ahead(self: &Rc<Self>, cursor: &mut Cursor, place: Place, file: &File, written_to: u64, used: usize) {
+    fn fetch_ahead(
+        self: &Rc<Self>,
+        cursor: &mut Cursor,
+        place: Place,
+        file: &File,
+        written_to: u64,
+        used: usize,
+    ) {
         let position = page_floor(page_floor(place.position) + used as u64);
         if position >= written_to {
             return;
@@ -179,13 +192,22 @@ impl LogInner {
         cursor.ahead = Some(Ahead { segment_base: place.segment_base, position, pages });
     }
 
-    pub(crate) async fn read_pages(&self, file: &File, position: u64, length: usize) -> Result<Buffer, FileError> {
+    pub(crate) async fn read_pages(
+        &self,
+        file: &File,
+        position: u64,
+        length: usize,
+    ) -> Result<Buffer, FileError> {
         stats::add(&self.shard.counters.cold_reads, 1);
         stats::add(&self.shard.counters.cold_read_bytes, length as u64);
         file.read_at(position, length).await
     }
 
-    pub(crate) async fn file_of(&self, segment_base: i64, kept: &mut Option<(i64, File)>) -> Result<File, FileError> {
+    pub(crate) async fn file_of(
+        &self,
+        segment_base: i64,
+        kept: &mut Option<(i64, File)>,
+    ) -> Result<File, FileError> {
         if let Some((base, file)) = kept.as_ref().filter(|(base, _)| *base == segment_base) {
             debug_assert!(*base == segment_base);
             return Ok(file.clone());
@@ -199,14 +221,18 @@ impl LogInner {
 }
 
 enum Whole {
-    Batches { bytes: u64, next_offset: i64 },
+    Batches {
+        bytes: u64,
+        next_offset: i64,
+    },
     /// Not even the first batch is whole: so many bytes are needed.
     Needs(usize),
 }
 
 /// How many of these bytes are whole, sound batches within the limit; the first is taken whatever its size.
 fn whole_batches(bytes: &[u8], place: Place, bytes_max: usize) -> Result<Whole, ReadError> {
-    let rotten = |position, source| ReadError::RottenBatch { segment_base: place.segment_base, position, source };
+    let rotten =
+        |position, source| ReadError::RottenBatch { segment_base: place.segment_base, position, source };
     let (mut at, mut next_offset) = (0, 0);
     while bytes.len() - at >= BATCH_HEADER_BYTES {
         let position = place.position + at as u64;
@@ -222,7 +248,11 @@ fn whole_batches(bytes: &[u8], place: Place, bytes_max: usize) -> Result<Whole, 
         at += length;
         next_offset = header.base_offset + i64::from(header.last_offset_delta) + 1;
     }
-    Ok(if at == 0 { Whole::Needs(BATCH_HEADER_BYTES) } else { Whole::Batches { bytes: at as u64, next_offset } })
+    Ok(if at == 0 {
+        Whole::Needs(BATCH_HEADER_BYTES)
+    } else {
+        Whole::Batches { bytes: at as u64, next_offset }
+    })
 }
 
 impl LogState {
@@ -263,7 +293,8 @@ impl LogState {
             let slice = &self.tail[at];
             let to = slice.end().min(position);
             if from < to {
-                slices.push(slice.bytes.part((from - slice.position) as usize..(to - slice.position) as usize));
+                slices
+                    .push(slice.bytes.part((from - slice.position) as usize..(to - slice.position) as usize));
                 from = to;
             }
             at += 1;
@@ -308,8 +339,15 @@ impl LogState {
 
     /// The segment whose batches hold this offset.
     pub(crate) fn segment_of(&self, offset: i64) -> Option<i64> {
-        let open = self.open.iter().rev().find(|segment| segment.base_offset <= offset).map(|segment| segment.base_offset);
-        open.or_else(|| self.closed.iter().rev().find(|segment| segment.base_offset <= offset).map(|s| s.base_offset))
+        let open = self
+            .open
+            .iter()
+            .rev()
+            .find(|segment| segment.base_offset <= offset)
+            .map(|segment| segment.base_offset);
+        open.or_else(|| {
+            self.closed.iter().rev().find(|segment| segment.base_offset <= offset).map(|s| s.base_offset)
+        })
     }
 
     /// Where readers' bytes end, in memory and in the file.

@@ -168,8 +168,13 @@ impl LogState {
         let at = self.open.iter().position(|segment| segment.written_to < segment.durable_end)?;
         let segment = &self.open[at];
         let file = segment.file.clone().expect("a segment with unwritten bytes is open");
-        let (segment_base, from, durable_end) = (segment.base_offset, segment.run_start(), segment.durable_end);
-        let to = if durable_end - from > limits::RUN_BYTES_MAX { from + page_floor(limits::RUN_BYTES_MAX) } else { durable_end };
+        let (segment_base, from, durable_end) =
+            (segment.base_offset, segment.run_start(), segment.durable_end);
+        let to = if durable_end - from > limits::RUN_BYTES_MAX {
+            from + page_floor(limits::RUN_BYTES_MAX)
+        } else {
+            durable_end
+        };
         let mut chunks = Chunks::new(from, to, chunk_bytes_max);
         self.gather_durable(segment_base, &mut chunks);
         let chunks = chunks.finish();
@@ -194,7 +199,9 @@ impl LogState {
         let mut end = batches_from;
         while let Some(batch) = self.pending.front() {
             let length = batch.bytes.len() as u64;
-            if batch.segment_base != segment_base || (end > batches_from && end + length - batches_from > limits::RUN_BYTES_MAX) {
+            if batch.segment_base != segment_base
+                || (end > batches_from && end + length - batches_from > limits::RUN_BYTES_MAX)
+            {
                 break;
             }
             let batch = self.pending.pop_front().expect("the front was just seen");
@@ -202,7 +209,11 @@ impl LogState {
             end += length;
             batches.push(batch);
         }
-        let at = self.open.iter().position(|segment| segment.base_offset == segment_base).expect("pending has a segment");
+        let at = self
+            .open
+            .iter()
+            .position(|segment| segment.base_offset == segment_base)
+            .expect("pending has a segment");
         let segment = &self.open[at];
         assert!(segment.durable_end == batches_from, "bypass at {batches_from} of {}", segment.durable_end);
         let file = segment.file.clone().expect("a segment with pending batches is open");
@@ -216,24 +227,43 @@ impl LogState {
         let remainder = std::mem::take(&mut chunks.beyond);
         let chunks = chunks.finish();
         self.remember_page(at, to, &chunks);
-        Run { kind: RunKind::Bypass, segment_base, file, to, settles: batches_from, chunks, batches_from, remainder, batches }
+        Run {
+            kind: RunKind::Bypass,
+            segment_base,
+            file,
+            to,
+            settles: batches_from,
+            chunks,
+            batches_from,
+            remainder,
+            batches,
+        }
     }
 
     /// Puts the bytes from the run's first page to the end of what is durable.
     fn gather_durable(&self, segment_base: i64, chunks: &mut Chunks) {
         let segment = self.segment(segment_base).expect("a run has a segment");
         assert!(
-            (segment.page_prefix.is_empty() || segment.prefix_journaled) || segment.written_to == segment.durable_end,
+            (segment.page_prefix.is_empty() || segment.prefix_journaled)
+                || segment.written_to == segment.durable_end,
             "a page would be written again while the ring does not hold it"
         );
         chunks.put(&segment.page_prefix);
         let mut position = segment.written_to;
-        for slice in self.tail.iter().filter(|slice| slice.segment_base == segment_base && slice.end() > segment.written_to) {
+        for slice in self
+            .tail
+            .iter()
+            .filter(|slice| slice.segment_base == segment_base && slice.end() > segment.written_to)
+        {
             let skip = position.checked_sub(slice.position).expect("the tail has no gap") as usize;
             chunks.put(&slice.bytes[skip..]);
             position = slice.end();
         }
-        assert!(position == segment.durable_end, "the tail ends at {position}, not at {}", segment.durable_end);
+        assert!(
+            position == segment.durable_end,
+            "the tail ends at {position}, not at {}",
+            segment.durable_end
+        );
     }
 
     /// After a run that ends inside a page, the next entry begins with that page.
@@ -256,7 +286,12 @@ impl LogState {
 
     fn pop_marks(&mut self, segment_base: i64, settles: u64) -> u64 {
         let mut cleared = 0;
-        while let Some(mark) = self.dirty.front().copied().filter(|mark| mark.segment_base == segment_base && mark.end <= settles) {
+        while let Some(mark) = self
+            .dirty
+            .front()
+            .copied()
+            .filter(|mark| mark.segment_base == segment_base && mark.end <= settles)
+        {
             self.dirty.pop_front();
             cleared += mark.bytes;
             let segment = self.segment_mut(segment_base);

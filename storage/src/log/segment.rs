@@ -102,5 +102,9 @@ pub(crate) fn segment_path(folder: &Path, base_offset: i64, what: &str) -> PathB
 /// The base offset in the name of a segment's file.
 pub(crate) fn base_offset_of(name: &str, what: &str) -> Option<i64> {
     let digits = name.strip_suffix(what)?.strip_suffix('.')?;
-    if digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit()) { digits.parse().ok() } else { None }
+    if digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }

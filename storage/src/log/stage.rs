@@ -70,7 +70,8 @@ impl LogInner {
     }
 
     fn stage_remainder(self: &Rc<Self>, state: &mut LogState, remainder: Remainder) -> Staged {
-        let next_offset = remainder.batches.iter().map(|batch| batch.next_offset).max().unwrap_or(state.high_watermark);
+        let next_offset =
+            remainder.batches.iter().map(|batch| batch.next_offset).max().unwrap_or(state.high_watermark);
         let kind = if remainder.bytes.is_empty() { EntryKind::Note } else { EntryKind::Data };
         let length = remainder.bytes.len();
         state.entry_in_flight = true;
@@ -121,7 +122,14 @@ impl LogState {
         self.segment(first.segment_base).map_or(&[], |segment| segment.lead())
     }
 
-    fn entry(&self, kind: EntryKind, segment_base: i64, position: u64, length: usize, next_offset: i64) -> EntryHeader {
+    fn entry(
+        &self,
+        kind: EntryKind,
+        segment_base: i64,
+        position: u64,
+        length: usize,
+        next_offset: i64,
+    ) -> EntryHeader {
         let length = u32::try_from(length).expect("an entry is shorter than a journal write");
         let (leader_epoch, log_start, uid) = (self.leader_epoch, self.log_start, self.uid.0);
         EntryHeader { kind, leader_epoch, uid, segment_base, position, length, next_offset, log_start }
@@ -129,7 +137,11 @@ impl LogState {
 
     /// Answers duplicates at the front whose original is durable by now.
     fn answer_repeats(&mut self, log: &LogInner) {
-        while self.pending.front().is_some_and(|batch| batch.bytes.is_empty() && batch.next_offset <= self.high_watermark) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|batch| batch.bytes.is_empty() && batch.next_offset <= self.high_watermark)
+        {
             let batch = self.pending.pop_front().expect("the front was just seen");
             log.acknowledge(&batch);
         }
@@ -239,7 +251,12 @@ impl LogState {
     fn became_durable(&mut self, entry: &EntryHeader, lead_known: usize, sequence: u64) {
         self.high_watermark = entry.next_offset;
         let segment = self.segment_mut(entry.segment_base);
-        assert!(entry.end() >= segment.durable_end, "entry ends at {} before {}", entry.end(), segment.durable_end);
+        assert!(
+            entry.end() >= segment.durable_end,
+            "entry ends at {} before {}",
+            entry.end(),
+            segment.durable_end
+        );
         segment.durable_end = entry.end();
         segment.first_sequence.get_or_insert(sequence);
         if lead_known > 0 {

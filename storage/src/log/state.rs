@@ -123,10 +123,9 @@ impl LogState {
     /// A segment that batches in memory belong to: it cannot have been closed before they were written.
     pub(crate) fn segment_mut(&mut self, base_offset: i64) -> &mut Segment {
         let uid = self.uid;
-        self.open
-            .iter_mut()
-            .find(|segment| segment.base_offset == base_offset)
-            .unwrap_or_else(|| panic!("segment {base_offset} of partition {uid} was closed with batches in memory"))
+        self.open.iter_mut().find(|segment| segment.base_offset == base_offset).unwrap_or_else(|| {
+            panic!("segment {base_offset} of partition {uid} was closed with batches in memory")
+        })
     }
 
     pub(crate) fn dirty_bytes(&self) -> u64 {

@@ -1,0 +1,232 @@
+//! The log on real files: what is appended is acknowledged, read back, and there after a restart.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use runtime::executor::{self, ExecutorOptions, ShardId};
+use runtime::file;
+use storage::{
+    Ack, AckQueue, AppendError, Cursor, Log, LogSettings, PartitionSpec, PartitionUid, Slice, StorageOptions,
+    Store, recover,
+};
+use wire::batch::{BatchBuilder, Batches, Compression, ProducerStamp, RecordRef, validate};
+
+fn on_a_shard<Fut: Future<Output = ()> + 'static>(
+    name: &str,
+    test: impl Fn(PathBuf) -> Fut + Clone + Send + 'static,
+) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("corelog.meta"), [1; 4096]).unwrap();
+    let data = folder.clone();
+    let options = ExecutorOptions::new("test", vec![executor::affinity_cores()[0]]);
+    executor::run(options, move |_| {
+        let (data, test) = (data.clone(), test.clone());
+        async move {
+            file::prepare_device(&data).await.unwrap();
+            test(data).await;
+        }
+    })
+    .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn small(data: &Path) -> StorageOptions {
+    StorageOptions { ring_file_bytes: 2 << 20, memory_bytes: 64 << 20, ..StorageOptions::new(data) }
+}
+
+fn spec(uid: u64) -> PartitionSpec {
+    PartitionSpec {
+        uid: PartitionUid(uid),
+        folder: PathBuf::from(format!("topics/t/0-{uid}")),
+        shard: ShardId(0),
+        leader_epoch: 3,
+        settings: LogSettings::default(),
+    }
+}
+
+async fn open(options: &StorageOptions, specs: &[PartitionSpec]) -> (Store, bool) {
+    let recovery = recover(options, 1, specs, PartitionUid(1000)).await.unwrap();
+    let clean = recovery.clean;
+    let shard = recovery.shards.into_iter().next().unwrap();
+    (Store::open(options.clone(), ShardId(0), shard).await.unwrap(), clean)
+}
+
+fn batch(value: &[u8], stamp: ProducerStamp) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.append(&RecordRef { timestamp_ms: 1_000, key: None, value: Some(value), headers: &[] }).unwrap();
+    builder.finish(stamp).unwrap()
+}
+
+async fn append(log: &Log, bytes: Bytes) -> Ack {
+    let acks = AckQueue::new();
+    let header = validate(&bytes).unwrap();
+    log.append(bytes, header, &acks, 7);
+    acks.wait().await;
+    acks.pop().unwrap()
+}
+
+async fn offset_of(log: &Log, bytes: Bytes) -> i64 {
+    append(log, bytes).await.result.unwrap().base_offset
+}
+
+fn joined(slices: &[Slice]) -> Vec<u8> {
+    slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+}
+
+/// Every value of the log, from `offset` on.
+async fn values(log: &Log, offset: i64) -> Vec<(i64, Vec<u8>)> {
+    let mut cursor = Cursor::at(offset);
+    let mut found = Vec::new();
+    loop {
+        let bytes = Bytes::from(joined(&log.read(&mut cursor, 1 << 20).await.unwrap()));
+        if bytes.is_empty() {
+            return found;
+        }
+        for batch in Batches::new(&bytes) {
+            let (range, header) = batch.unwrap();
+            let records = wire::batch::records(&bytes.slice(range)).unwrap();
+            for record in records {
+                let record = record.unwrap();
+                found.push((record.offset, record.value.unwrap().to_vec()));
+            }
+            assert_eq!(header.leader_epoch, 3);
+        }
+    }
+}
+
+#[test]
+fn what_is_appended_is_read_back_in_order() {
+    on_a_shard("order", |data| async move {
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        for n in 0..20 {
+            assert_eq!(offset_of(&log, batch(format!("value {n}").as_bytes(), ProducerStamp::NONE)).await, n);
+        }
+        let read = values(&log, 0).await;
+        assert_eq!(read.len(), 20);
+        assert_eq!(read[7], (7, b"value 7".to_vec()));
+        assert_eq!(values(&log, 15).await.len(), 5);
+        store.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_clean_stop_leaves_nothing_to_redo_and_loses_nothing() {
+    on_a_shard("clean", |data| async move {
+        let sizes = [1, 100, 4_000, 4_096, 70_000, 300_000, 1_500_000, 17];
+        let value = |n: usize| vec![n as u8; sizes[n % sizes.len()]];
+        for round in 0..4 {
+            let (store, clean) = open(&small(&data), &[spec(1), spec(2)]).await;
+            assert!(clean, "round {round}");
+            let log = store.log(PartitionUid(2)).unwrap();
+            let read = values(&log, 0).await;
+            assert_eq!(read.len(), round * 10);
+            for (n, (offset, found)) in read.iter().enumerate() {
+                assert_eq!((*offset, found), (n as i64, &value(n)), "round {round}");
+            }
+            for n in round * 10..(round + 1) * 10 {
+                assert_eq!(offset_of(&log, batch(&value(n), ProducerStamp::NONE)).await, n as i64);
+            }
+            store.stop().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_store_that_is_dropped_without_a_stop_is_redone_from_its_ring() {
+    on_a_shard("redo", |data| async move {
+        for round in 0..5_i64 {
+            let (store, _) = open(&small(&data), &[spec(1)]).await;
+            let log = store.log(PartitionUid(1)).unwrap();
+            assert_eq!(values(&log, 0).await.len() as i64, round * 30, "round {round}");
+            for n in 0..30 {
+                let value = vec![n as u8; 1 + 3_777 * n as usize];
+                assert_eq!(offset_of(&log, batch(&value, ProducerStamp::NONE)).await, round * 30 + n);
+            }
+            // Not stopped: the next open finds the ring as a crash would leave it. Its tasks stay parked for good.
+            std::mem::forget(store);
+        }
+    });
+}
+
+#[test]
+fn a_ring_is_lapped_many_times_under_load() {
+    on_a_shard("lap", |data| async move {
+        let options = small(&data);
+        let (store, _) = open(&options, &[spec(1), spec(2), spec(3)]).await;
+        let acks = AckQueue::new();
+        let (mut sent, mut acked) = (0_u64, 0_u64);
+        while acked < 3_000 {
+            while sent < 3_000 && sent - acked < 64 {
+                let log = store.log(PartitionUid(1 + sent % 3)).unwrap();
+                let bytes = batch(&vec![sent as u8; 20_000], ProducerStamp::NONE);
+                let header = validate(&bytes).unwrap();
+                log.append(bytes, header, &acks, sent);
+                sent += 1;
+            }
+            acks.wait().await;
+            while let Some(ack) = acks.pop() {
+                assert_eq!(ack.result.unwrap().base_offset as u64, ack.token / 3);
+                acked += 1;
+            }
+        }
+        let stats = store.stats();
+        assert!(
+            stats.journal_bytes > 4 * options.ring_file_bytes * u64::from(options.ring_files),
+            "{stats:?}"
+        );
+        store.stop().await.unwrap();
+        let (store, clean) = open(&options, &[spec(1), spec(2), spec(3)]).await;
+        assert!(clean);
+        assert_eq!(values(&store.log(PartitionUid(3)).unwrap(), 0).await.len(), 1_000);
+    });
+}
+
+#[test]
+fn segments_roll_and_close_and_old_offsets_are_found() {
+    on_a_shard("roll", |data| async move {
+        let settings = LogSettings { segment_bytes_max: 300_000, ..LogSettings::default() };
+        let rolling = PartitionSpec { settings, ..spec(1) };
+        let options = small(&data);
+        let (store, _) = open(&options, &[rolling.clone()]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        for n in 0..100 {
+            assert_eq!(offset_of(&log, batch(&vec![n as u8; 10_000], ProducerStamp::NONE)).await, n);
+        }
+        assert!(log.segment_count().await.unwrap() >= 4);
+        for offset in [0, 1, 29, 30, 57, 99] {
+            assert_eq!(values(&log, offset).await[0].0, offset);
+        }
+        store.stop().await.unwrap();
+        let (store, _) = open(&options, &[rolling]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        for offset in [0, 31, 58, 98] {
+            assert_eq!(values(&log, offset).await[0].0, offset);
+        }
+        assert_eq!(log.offset_at_time(1_000).await.unwrap(), Some((0, 1_000)));
+        assert_eq!(log.offset_at_time(1_001).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_retry_is_answered_with_its_first_offset_also_after_a_restart() {
+    on_a_shard("retry", |data| async move {
+        let stamp = |sequence| ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: sequence };
+        let options = small(&data);
+        let (store, _) = open(&options, &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        assert_eq!(offset_of(&log, batch(b"a", stamp(0))).await, 0);
+        assert_eq!(offset_of(&log, batch(b"b", stamp(1))).await, 1);
+        assert_eq!(offset_of(&log, batch(b"a", stamp(0))).await, 0);
+        let gap = append(&log, batch(b"d", stamp(3))).await.result;
+        assert_eq!(gap, Err(AppendError::OutOfOrderSequence { producer_id: 9, expected: 2, found: 3 }));
+        std::mem::forget(store);
+        let (store, _) = open(&options, &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        assert_eq!(offset_of(&log, batch(b"b", stamp(1))).await, 1);
+        assert_eq!(offset_of(&log, batch(b"c", stamp(2))).await, 2);
+        assert_eq!(values(&log, 0).await.len(), 3);
+    });
+}
