@@ -44,11 +44,11 @@ impl SegmentIndex {
     /// Takes note of a batch; batches come in order.
     pub fn add(&mut self, position: u64, header: &BatchHeader, base_offset: i64) {
         self.max_timestamp_ms = self.max_timestamp_ms.max(header.max_timestamp_ms);
-        if let Some(last) = self.entries.last_mut() {
-            if position < u64::from(last.position) + INDEX_INTERVAL_BYTES {
-                last.max_timestamp_ms = last.max_timestamp_ms.max(header.max_timestamp_ms);
-                return;
-            }
+        if let Some(last) = self.entries.last_mut()
+            && position < u64::from(last.position) + INDEX_INTERVAL_BYTES
+        {
+            last.max_timestamp_ms = last.max_timestamp_ms.max(header.max_timestamp_ms);
+            return;
         }
         // A segment is shorter than 2^31 bytes and a batch longer than its record count, so both fit; a position that
         // would not is left out, which only makes the look-up slower.

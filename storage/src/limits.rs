@@ -63,9 +63,9 @@ pub const CHECKPOINT_AGE_MS: u64 = 4_000;
 /// After this long without an append everything dirty is written and the table names the last write.
 pub const CHECKPOINT_QUIET_MS: u64 = 1_000;
 
-const _: () = assert!(JOURNAL_WRITE_BYTES_MAX as u64 % PAGE == 0);
-const _: () = assert!(CHUNK_BYTES_MAX as u64 % PAGE == 0);
-const _: () = assert!(RING_FILE_BYTES_DEFAULT % PAGE == 0);
+const _: () = assert!((JOURNAL_WRITE_BYTES_MAX as u64).is_multiple_of(PAGE));
+const _: () = assert!((CHUNK_BYTES_MAX as u64).is_multiple_of(PAGE));
+const _: () = assert!(RING_FILE_BYTES_DEFAULT.is_multiple_of(PAGE));
 const _: () = assert!(RING_FILE_BYTES_DEFAULT >= 2 * JOURNAL_WRITE_BYTES_MAX as u64);
 const _: () = assert!(BYPASS_BYTES_MIN < JOURNAL_WRITE_BYTES_MAX / 2);
 

@@ -171,10 +171,10 @@ impl Shard {
         let mut order = self.cache_order.borrow_mut();
         while self.counters.cache_bytes.get() > bytes_max {
             let Some(oldest) = order.front() else { break };
-            if let Some(log) = oldest.log.upgrade() {
-                if !log.state.borrow_mut().drop_oldest_slice() {
-                    break;
-                }
+            if let Some(log) = oldest.log.upgrade()
+                && !log.state.borrow_mut().drop_oldest_slice()
+            {
+                break;
             }
             self.counters.cache_bytes.set(self.counters.cache_bytes.get() - oldest.bytes as u64);
             order.pop_front();

@@ -185,7 +185,11 @@ impl EntryHeader {
             1 => EntryKind::Data,
             2 => EntryKind::Note,
             other => {
-                return Err(FormatError::Field { what: "kind of an entry", found: other.into(), expected: 1 });
+                return Err(FormatError::Field {
+                    what: "kind of an entry",
+                    found: other.into(),
+                    expected: 1,
+                });
             }
         };
         Ok(Self {

@@ -53,7 +53,7 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn new(files: u32, file_bytes: u64, head: u64) -> Self {
-        assert!(files >= crate::limits::RING_FILES_MIN && file_bytes > 0 && file_bytes % PAGE == 0);
+        assert!(files >= crate::limits::RING_FILES_MIN && file_bytes > 0 && file_bytes.is_multiple_of(PAGE));
         Self { file_bytes, files: files.into(), head, freed_to: head, live: VecDeque::new() }
     }
 
@@ -72,7 +72,7 @@ impl Space {
     /// Takes space for a write, or `None` while the ring is too full.
     pub(crate) fn reserve(&mut self, sequence: u64, length: u64) -> Option<Place> {
         assert!(
-            length > 0 && length % PAGE == 0 && length <= self.file_bytes,
+            length > 0 && length.is_multiple_of(PAGE) && length <= self.file_bytes,
             "journal write of {length} bytes"
         );
         let to_file_end = self.file_bytes - self.head % self.file_bytes;

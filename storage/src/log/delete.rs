@@ -66,10 +66,10 @@ pub(crate) async fn delete_folder(folder: &Path) -> Result<(), FileError> {
         free_in_steps(&doomed.join(&entry.name), entry.bytes).await?;
     }
     file::remove_folder_all(&doomed).await?;
-    if let Some(topic) = folder.parent() {
-        if file::list_folder(topic).await?.is_empty() {
-            file::remove_folder_all(topic).await?;
-        }
+    if let Some(topic) = folder.parent()
+        && file::list_folder(topic).await?.is_empty()
+    {
+        file::remove_folder_all(topic).await?;
     }
     Ok(())
 }

@@ -66,10 +66,10 @@ impl LogInner {
         if file::exists(&path).await? {
             let bytes = file::read_whole(&path, PRODUCERS_FILE_BYTES_MAX).await?;
             // A damaged snapshot, or one of a future that a crash undid, is done without.
-            if let Ok((snapshot, next_offset)) = Producers::decode(&bytes) {
-                if next_offset <= high_watermark {
-                    (producers, from) = (snapshot, next_offset);
-                }
+            if let Ok((snapshot, next_offset)) = Producers::decode(&bytes)
+                && next_offset <= high_watermark
+            {
+                (producers, from) = (snapshot, next_offset);
             }
         }
         let mut remember = |header: &BatchHeader| producers.stored(header, header.base_offset);

@@ -161,11 +161,11 @@ impl LogInner {
     /// Gives an open segment the part of its index that an earlier process had made.
     fn complete_index(&self, segment_base: i64, whole: &SegmentIndex) {
         let mut state = self.state.borrow_mut();
-        if let Some(segment) = state.open.iter_mut().find(|segment| segment.base_offset == segment_base) {
-            if segment.durable_end == segment.end {
-                segment.index = whole.clone();
-                segment.index_from = 0;
-            }
+        if let Some(segment) = state.open.iter_mut().find(|segment| segment.base_offset == segment_base)
+            && segment.durable_end == segment.end
+        {
+            segment.index = whole.clone();
+            segment.index_from = 0;
         }
     }
 
