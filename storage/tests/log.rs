@@ -190,7 +190,7 @@ fn segments_roll_and_close_and_old_offsets_are_found() {
         let settings = LogSettings { segment_bytes_max: 300_000, ..LogSettings::default() };
         let rolling = PartitionSpec { settings, ..spec(1) };
         let options = small(&data);
-        let (store, _) = open(&options, &[rolling.clone()]).await;
+        let (store, _) = open(&options, std::slice::from_ref(&rolling)).await;
         let log = store.log(PartitionUid(1)).unwrap();
         for n in 0..100 {
             assert_eq!(offset_of(&log, batch(&vec![n as u8; 10_000], ProducerStamp::NONE)).await, n);

@@ -90,7 +90,8 @@ impl Log {
                 cursor.place = Some(Place { segment_base, position: 0 });
                 continue;
             }
-            let run = match log.state.borrow().from_memory(place, bounds.end, bytes_max) {
+            let in_memory = log.state.borrow().read_memory(place, bounds.end, bytes_max);
+            let run = match in_memory {
                 Some(run) => run,
                 None => log.read_cold(cursor, place, bounds.written_to, bytes_max).await?,
             };
@@ -271,7 +272,7 @@ impl LogState {
     }
 
     /// Whole batches out of the tail, or `None` where the place is not in memory.
-    fn from_memory(&self, place: Place, end: u64, bytes_max: usize) -> Option<Run> {
+    fn read_memory(&self, place: Place, end: u64, bytes_max: usize) -> Option<Run> {
         let first = self.slice_at(place)?;
         let (mut position, mut next_offset) = (place.position, 0);
         let (mut slices, mut at) = (Vec::new(), first);
