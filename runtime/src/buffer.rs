@@ -57,6 +57,7 @@ impl Buffer {
 
     /// The block that a write hands to the kernel; a copy if this came from a read. The caller keeps the `Buffer`
     /// for as long as it keeps the block.
+    #[cfg(not(feature = "simulator"))]
     pub(crate) fn block_to_write(&self) -> Block {
         match &self.content {
             Content::Owned(block) => block.clone(),

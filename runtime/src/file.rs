@@ -117,6 +117,7 @@ impl FileError {
 pub(crate) const LOCK_OPERATION: &str = "lock";
 
 /// The file in a locked folder that carries the lock and its owner's pid.
+#[cfg(not(feature = "simulator"))]
 pub(crate) const LOCK_FILE: &str = ".lock";
 
 impl fmt::Display for FileError {

@@ -37,6 +37,8 @@ pub mod sync;
 pub mod task;
 pub mod thread;
 
+#[cfg(feature = "simulator")]
+pub mod sim;
 #[cfg(not(feature = "simulator"))]
 mod uring;
 

@@ -178,11 +178,24 @@ async fn redo_ring(
         }
     }
     redos = write_all(options, &folders, redos).await?;
+    sync_parents(options, redos.keys().map(|uid| folders[uid])).await?;
     for (uid, redo) in redos {
         redo.check(&options.partition_folder(&folders[&uid].folder)).await?;
         ends.insert(uid, (epoch, redo.end));
     }
     Ok(ring.chain.len() as u64)
+}
+
+/// Makes the folders above those of the partitions durable, each once.
+async fn sync_parents(options: &StorageOptions, specs: impl Iterator<Item = &PartitionSpec>) -> Result<(), RecoveryError> {
+    let mut parents = BTreeSet::new();
+    for spec in specs {
+        parents.extend(spec.folder.ancestors().skip(1).map(|parent| options.partition_folder(parent)));
+    }
+    for parent in parents {
+        file::sync_folder(&parent).await?;
+    }
+    Ok(())
 }
 
 /// Writes what was gathered, many partitions at once.

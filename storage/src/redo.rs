@@ -109,20 +109,15 @@ async fn refuse_short(file: &File, expected: u64) -> Result<(), RecoveryError> {
     if length < expected { Err(RecoveryError::ShortSegment { path, length, expected }) } else { Ok(()) }
 }
 
-/// Opens a segment, or makes it again where the crash lost the file or its folder entry.
+/// Opens a segment, or makes it again where the crash lost the file or its folder entry. Its place in the folder is made
+/// durable in any case: the file may stand only in the cache of a kernel whose broker was killed. The folders above are
+/// the caller's.
 async fn open_segment(folder: &Path, segment_base: i64, durable_writes: bool) -> Result<File, FileError> {
     let path = segment_path(folder, segment_base, "log");
-    let is_new = !file::exists(&path).await?;
-    if is_new {
-        file::create_folder_all(folder).await?;
-    }
+    file::create_folder_all(folder).await?;
     let options = OpenOptions { access: Access::Write, create: Create::IfMissing, durable_writes };
     let file = File::open(&path, options).await?;
-    if is_new {
-        for parent in folder.ancestors().take(3) {
-            file::sync_folder(parent).await?;
-        }
-    }
+    file::sync_folder(folder).await?;
     // Waits for writes that the killed process left in flight: they would land on what is written now.
     file.allocate(0, PAGE).await?;
     Ok(file)

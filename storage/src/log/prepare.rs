@@ -102,10 +102,11 @@ impl LogInner {
             (state.folder.clone(), segment.base_offset, segment.end, segment.cleaned)
         };
         let path = segment_path(&folder, base_offset, "log");
-        let file = match self.open_segment(&path, Create::Never).await {
-            Ok(file) => file,
-            Err(error) if error.is_not_found() && end == 0 => self.create_segment(&folder, &path).await?,
-            Err(error) => return Err(error.into()),
+        // A file without acknowledged bytes may stand only in the cache of a kernel whose broker was killed: it is made
+        // durable again, with the folders above it.
+        let file = match end {
+            0 => self.create_first_segment(&folder, &path).await?,
+            _ => self.open_segment(&path, Create::Never).await?,
         };
         let mut size = file.size().await?;
         if size < end {
@@ -147,21 +148,18 @@ impl LogInner {
         File::open(path, OpenOptions { access: Access::Write, create, durable_writes }).await
     }
 
-    /// Makes a segment's file and, where it is the first, the partition's folder; all of it durable.
-    async fn create_segment(&self, folder: &Path, path: &Path) -> Result<File, FileError> {
-        let is_new = !file::exists(folder).await?;
-        if is_new {
-            file::create_folder_all(folder).await?;
+    async fn create_first_segment(&self, folder: &Path, path: &Path) -> Result<File, FileError> {
+        file::create_folder_all(folder).await?;
+        for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.shard.options.data)) {
+            file::sync_folder(parent).await?;
         }
+        self.create_segment(folder, path).await
+    }
+
+    /// Makes a segment's file; its place in the folder is durable.
+    async fn create_segment(&self, folder: &Path, path: &Path) -> Result<File, FileError> {
         let file = self.open_segment(path, Create::IfMissing).await?;
         file::sync_folder(folder).await?;
-        if is_new {
-            for parent in
-                folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.shard.options.data))
-            {
-                file::sync_folder(parent).await?;
-            }
-        }
         Ok(file)
     }
 

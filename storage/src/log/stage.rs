@@ -52,7 +52,7 @@ impl LogInner {
         let Some(first) = state.pending.front() else { return Stage::Nothing };
         let first_length = first.bytes.len();
         let bypass_bytes_min = self.shard.options.bypass_bytes_min;
-        let is_large = state.pending_bytes >= bypass_bytes_min;
+        let is_large = state.is_large(bypass_bytes_min);
         let has_lead = !state.lead_of_next().is_empty();
         if is_large && !has_lead && state.run.is_none() {
             return Stage::Bypass;
@@ -116,6 +116,17 @@ impl LogInner {
 }
 
 impl LogState {
+    /// So much is pending for the segment of the first pending batch.
+    fn is_large(&self, bytes_min: usize) -> bool {
+        let first = self.pending.front().map(|batch| batch.segment_base);
+        let mut bytes = 0;
+        self.pending_bytes >= bytes_min
+            && self.pending.iter().take_while(|batch| Some(batch.segment_base) == first).any(|batch| {
+                bytes += batch.bytes.len();
+                bytes >= bytes_min
+            })
+    }
+
     /// What the entry that begins with the first pending batch has to carry before it.
     fn lead_of_next(&self) -> &[u8] {
         let Some(first) = self.pending.front() else { return &[] };

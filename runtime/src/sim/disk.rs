@@ -1,0 +1,451 @@
+//! The simulated disk: what programs see, and what a power cut would leave.
+//!
+//! Each file has its content as the kernel shows it and its content on the device. A durable write, or a flush, copies
+//! sectors from the first to the second; a power cut keeps of the others what the seed decides. Folders likewise: the
+//! entries programs see, and those that a sync of the folder has put on the device.
+//!
+//! Also here: what a test can do to a disk (fill it, let it fail, damage it) and what a kill does to writes under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::world::{self, ProcessId, Signal, State};
+
+/// What a device writes whole.
+pub(crate) const SECTOR_BYTES: usize = 512;
+/// Writes of a killed process land at most so much later.
+const LATE_WRITE_NS_MAX: u64 = 50_000_000;
+
+pub(crate) type Inode = u64;
+const ROOT: Inode = 0;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    File { seen: Vec<u8>, kept: Vec<u8>, unflushed: BTreeSet<usize> },
+    Folder { seen: BTreeMap<String, Inode>, kept: BTreeMap<String, Inode> },
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultKind {
+    Read,
+    Write,
+    Flush,
+}
+
+/// A fault a test asks for: operations of this kind on paths that contain `path` fail, after so many that do not.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub path: String,
+    pub kind: FaultKind,
+    pub after: u32,
+    /// How many fail.
+    pub times: u32,
+}
+
+/// A write that has begun and not ended.
+struct WriteUnderWay {
+    process: ProcessId,
+    inode: Inode,
+    position: usize,
+    bytes: Vec<u8>,
+    durable: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct DiskImage {
+    nodes: BTreeMap<Inode, Node>,
+    next_inode: Inode,
+}
+
+pub(crate) struct DiskState {
+    pub(crate) image: DiskImage,
+    under_way: BTreeMap<u64, WriteUnderWay>,
+    /// Who waits for the writes on a file to end.
+    waiting: Vec<(Inode, Signal<()>)>,
+    next_write: u64,
+    capacity: u64,
+    faults: Vec<Fault>,
+    locks: BTreeMap<PathBuf, ProcessId>,
+}
+
+impl Default for DiskState {
+    fn default() -> Self {
+        let root = Node::Folder { seen: BTreeMap::new(), kept: BTreeMap::new() };
+        let image = DiskImage { nodes: BTreeMap::from([(ROOT, root)]), next_inode: ROOT + 1 };
+        DiskState {
+            image,
+            under_way: BTreeMap::new(),
+            waiting: Vec::new(),
+            next_write: 0,
+            capacity: u64::MAX,
+            faults: Vec::new(),
+            locks: BTreeMap::new(),
+        }
+    }
+}
+
+fn not_found() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl DiskState {
+    pub(crate) fn find(&self, path: &Path) -> io::Result<Inode> {
+        let mut at = ROOT;
+        for name in names(path) {
+            let Some(Node::Folder { seen, .. }) = self.image.nodes.get(&at) else { return Err(not_found()) };
+            at = *seen.get(&name).ok_or_else(not_found)?;
+        }
+        Ok(at)
+    }
+
+    pub(crate) fn parent(&self, path: &Path) -> io::Result<(Inode, String)> {
+        let name = names(path).pop().ok_or_else(not_found)?;
+        Ok((self.find(path.parent().ok_or_else(not_found)?)?, name))
+    }
+
+    pub(crate) fn entries(&mut self, folder: Inode) -> io::Result<&mut BTreeMap<String, Inode>> {
+        match self.image.nodes.get_mut(&folder) {
+            Some(Node::Folder { seen, .. }) => Ok(seen),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(crate) fn node(&self, inode: Inode) -> &Node {
+        &self.image.nodes[&inode]
+    }
+
+    pub(crate) fn create(&mut self, path: &Path, node: Node) -> io::Result<Inode> {
+        let (parent, name) = self.parent(path)?;
+        let inode = self.image.next_inode;
+        self.entries(parent)?.insert(name, inode);
+        self.image.next_inode += 1;
+        self.image.nodes.insert(inode, node);
+        Ok(inode)
+    }
+
+    pub(crate) fn new_folder() -> Node {
+        Node::Folder { seen: BTreeMap::new(), kept: BTreeMap::new() }
+    }
+
+    pub(crate) fn new_file() -> Node {
+        Node::File { seen: Vec::new(), kept: Vec::new(), unflushed: BTreeSet::new() }
+    }
+
+    pub(crate) fn size(&self, inode: Inode) -> usize {
+        match self.node(inode) {
+            Node::File { seen, .. } => seen.len(),
+            Node::Folder { .. } => 0,
+        }
+    }
+
+    /// Changes what programs see of a file from `from` on; the sectors are not on the device yet.
+    pub(crate) fn change(&mut self, inode: Inode, from: usize, change: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(Node::File { seen, unflushed, .. }) = self.image.nodes.get_mut(&inode) {
+            let before = seen.len();
+            change(seen);
+            let to = seen.len().max(before);
+            unflushed.extend(from / SECTOR_BYTES..to.div_ceil(SECTOR_BYTES));
+        }
+    }
+
+    fn put(&mut self, inode: Inode, position: usize, bytes: &[u8]) {
+        if let Some(Node::File { seen, unflushed, .. }) = self.image.nodes.get_mut(&inode) {
+            let end = position + bytes.len();
+            if seen.len() < end {
+                seen.resize(end, 0);
+            }
+            seen[position..end].copy_from_slice(bytes);
+            unflushed.extend(position / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
+        }
+    }
+
+    /// Puts sectors of a file on the device, and the size that goes with them.
+    fn flush_sectors(&mut self, inode: Inode, sectors: &[usize]) {
+        let Some(Node::File { seen, kept, unflushed }) = self.image.nodes.get_mut(&inode) else { return };
+        for sector in sectors {
+            unflushed.remove(sector);
+            let start = (sector * SECTOR_BYTES).min(seen.len());
+            let end = (start + SECTOR_BYTES).min(seen.len());
+            if kept.len() < end {
+                kept.resize(end, 0);
+            }
+            kept[start..end].copy_from_slice(&seen[start..end]);
+        }
+    }
+
+    pub(crate) fn flush(&mut self, inode: Inode) {
+        if let Some(Node::File { seen, kept, unflushed }) = self.image.nodes.get_mut(&inode) {
+            kept.clone_from(seen);
+            unflushed.clear();
+        }
+    }
+
+    pub(crate) fn flush_folder(&mut self, inode: Inode) {
+        if let Some(Node::Folder { seen, kept }) = self.image.nodes.get_mut(&inode) {
+            kept.clone_from(seen);
+        }
+    }
+
+    /// Whether so many more bytes have room.
+    pub(crate) fn refuse_full(&self, more: usize) -> io::Result<()> {
+        if (more as u64) > self.free_bytes() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    pub(crate) fn free_bytes(&self) -> u64 {
+        let used: usize = self.image.nodes.keys().map(|inode| self.size(*inode)).sum();
+        self.capacity.saturating_sub(used as u64)
+    }
+
+    pub(crate) fn fault(&mut self, path: &Path, kind: FaultKind) -> io::Result<()> {
+        let path = path.to_string_lossy();
+        for fault in self.faults.iter_mut().filter(|fault| fault.kind == kind && path.contains(&fault.path)) {
+            if fault.after > 0 {
+                fault.after -= 1;
+            } else if fault.times > 0 {
+                fault.times -= 1;
+                return Err(io::Error::from_raw_os_error(5));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lock(&mut self, path: &Path, process: ProcessId) -> Result<(), ProcessId> {
+        match self.locks.get(path) {
+            Some(owner) => Err(*owner),
+            None => {
+                self.locks.insert(path.to_owned(), process);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn unlock(&mut self, path: &Path) {
+        self.locks.remove(path);
+    }
+
+    pub(crate) fn unlock_all(&mut self, process: ProcessId) {
+        self.locks.retain(|_, owner| *owner != process);
+    }
+
+    fn writes_on(&self, inode: Inode) -> bool {
+        self.under_way.values().any(|write| write.inode == inode)
+    }
+
+    fn wake_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for (inode, signal) in waiting {
+            if self.writes_on(inode) {
+                self.waiting.push((inode, signal));
+            } else {
+                signal.set(());
+            }
+        }
+    }
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let normal = path.components().filter(|part| matches!(part, std::path::Component::Normal(_)));
+    normal.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+}
+
+impl State {
+    /// Begins a write and says when it ended. It ends also when nobody waits for it.
+    pub(crate) fn begin_write(&mut self, inode: Inode, position: usize, bytes: &[u8], durable: bool) -> Signal<io::Result<()>> {
+        let signal = Signal::new();
+        let done = signal.clone();
+        let write = WriteUnderWay { process: self.process(), inode, position, bytes: bytes.to_vec(), durable };
+        let id = self.disk.next_write;
+        self.disk.next_write += 1;
+        self.disk.under_way.insert(id, write);
+        let delay = 20_000 + self.rng.below(400_000);
+        self.after(delay, Box::new(move |world| {
+            let Some(write) = world.disk.under_way.remove(&id) else { return };
+            world.disk.land(&write);
+            world.disk.wake_waiting();
+            done.set(Ok(()));
+        }));
+        signal
+    }
+
+    /// Resolves when no write is under way on the file, not even one of a process that is gone.
+    pub(crate) fn writes_ended(&mut self, inode: Inode) -> Signal<()> {
+        let signal = Signal::new();
+        if self.disk.writes_on(inode) {
+            self.disk.waiting.push((inode, signal.clone()));
+        } else {
+            signal.set(());
+        }
+        signal
+    }
+}
+
+impl DiskState {
+    fn land(&mut self, write: &WriteUnderWay) {
+        self.put(write.inode, write.position, &write.bytes);
+        if write.durable {
+            let end = (write.position + write.bytes.len()).div_ceil(SECTOR_BYTES);
+            let sectors: Vec<usize> = (write.position / SECTOR_BYTES..end).collect();
+            self.flush_sectors(write.inode, &sectors);
+        }
+    }
+
+    /// Some sectors of a write, as the seed has it.
+    fn tear(&mut self, write: &WriteUnderWay, rng: &mut super::random::Rng) {
+        for (number, sector) in write.bytes.chunks(SECTOR_BYTES).enumerate() {
+            if rng.coin() {
+                self.put(write.inode, write.position + number * SECTOR_BYTES, sector);
+            }
+        }
+    }
+}
+
+/// Writes of a killed process land now, later, in part or never. The device does not wait for the process.
+pub(crate) fn kill(world: &mut State, process: ProcessId) {
+    let ids: Vec<u64> = world.disk.under_way.iter().filter(|(_, write)| write.process == process).map(|(id, _)| *id).collect();
+    for id in ids {
+        match world.rng.below(4) {
+            0 => {
+                let write = world.disk.under_way.remove(&id).expect("just listed");
+                world.disk.land(&write);
+            }
+            1 => {
+                let write = world.disk.under_way.remove(&id).expect("just listed");
+                world.disk.tear(&write, &mut world.rng);
+            }
+            2 => drop(world.disk.under_way.remove(&id)),
+            // Still under way: it lands when its time comes, which may be long after the process is gone.
+            _ => {
+                let delay = world.rng.below(LATE_WRITE_NS_MAX);
+                let write = world.disk.under_way.remove(&id).expect("just listed");
+                let late = world.disk.next_write;
+                world.disk.next_write += 1;
+                world.disk.under_way.insert(late, write);
+                world.after(delay, Box::new(move |world| {
+                    if let Some(write) = world.disk.under_way.remove(&late) {
+                        world.disk.land(&write);
+                        world.disk.wake_waiting();
+                    }
+                }));
+            }
+        }
+    }
+    world.disk.wake_waiting();
+}
+
+/// Of what was not flushed, each sector, size and folder stays or goes as the seed has it.
+pub(crate) fn power_cut(world: &mut State) {
+    for (_, write) in std::mem::take(&mut world.disk.under_way) {
+        world.disk.tear(&write, &mut world.rng);
+    }
+    world.disk.waiting.clear();
+    world.disk.locks.clear();
+    let inodes: Vec<Inode> = world.disk.image.nodes.keys().copied().collect();
+    for inode in inodes {
+        let keep_chance = world.rng.below(5);
+        let size_kept = world.rng.coin();
+        match world.disk.image.nodes.get_mut(&inode) {
+            Some(Node::File { seen, kept, unflushed }) => {
+                if size_kept {
+                    kept.resize(seen.len(), 0);
+                }
+                for sector in std::mem::take(unflushed) {
+                    let start = sector * SECTOR_BYTES;
+                    let end = (start + SECTOR_BYTES).min(seen.len()).min(kept.len());
+                    if start < end && world.rng.below(4) < keep_chance {
+                        kept[start..end].copy_from_slice(&seen[start..end]);
+                    }
+                }
+                seen.clone_from(kept);
+            }
+            Some(Node::Folder { seen, kept }) => {
+                if size_kept {
+                    kept.clone_from(seen);
+                } else {
+                    seen.clone_from(kept);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// What a test does to the disk.
+pub struct Disk {
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+/// A disk's whole state at a moment.
+pub struct Snapshot(DiskImage);
+
+impl Disk {
+    pub(crate) fn new() -> Disk {
+        Disk { _not_send: std::marker::PhantomData }
+    }
+
+    /// The disk holds at most so many bytes from now on.
+    pub fn set_capacity(&self, bytes: u64) {
+        world::with(|world| world.disk.capacity = bytes);
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        world::with(|world| world.disk.capacity.saturating_sub(world.disk.free_bytes()))
+    }
+
+    pub fn add_fault(&self, fault: Fault) {
+        world::with(|world| world.disk.faults.push(fault));
+    }
+
+    pub fn clear_faults(&self) {
+        world::with(|world| world.disk.faults.clear());
+    }
+
+    /// The content of a file as programs see it.
+    pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        world::with(|world| match world.disk.node(world.disk.find(path).ok()?) {
+            Node::File { seen, .. } => Some(seen.clone()),
+            Node::Folder { .. } => None,
+        })
+    }
+
+    /// Replaces a file's content, on the device too: rot, or a hand.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn overwrite(&self, path: &Path, content: Vec<u8>) {
+        world::with(|world| {
+            let inode = world.disk.find(path).expect("the file is there");
+            world.disk.change(inode, 0, |seen| *seen = content);
+            world.disk.flush(inode);
+        });
+    }
+
+    /// Every file, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        world::with(|world| {
+            let mut found = Vec::new();
+            list(&world.disk, ROOT, Path::new("/"), &mut found);
+            found
+        })
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        world::with(|world| Snapshot(world.disk.image.clone()))
+    }
+
+    /// Puts the disk back to what it was. No process may be running.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        world::with(|world| {
+            world.disk.image = snapshot.0.clone();
+            world.disk.under_way.clear();
+        });
+    }
+}
+
+fn list(disk: &DiskState, inode: Inode, path: &Path, found: &mut Vec<PathBuf>) {
+    match disk.node(inode) {
+        Node::File { .. } => found.push(path.to_owned()),
+        Node::Folder { seen, .. } => seen.iter().for_each(|(name, inode)| list(disk, *inode, &path.join(name), found)),
+    }
+}

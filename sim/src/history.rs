@@ -1,0 +1,55 @@
+//! What was sent, acknowledged and seen, kept outside the simulated machine: what its crashes are judged by.
+
+use std::collections::BTreeMap;
+
+/// Marks a batch: which life of the machine sent it, and as which of its sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    pub life: u32,
+    pub send: u32,
+}
+
+/// The truth about each partition's offsets.
+#[derive(Default)]
+pub struct History {
+    /// Offset by offset what has to be there: it was acknowledged, or served to a reader.
+    certain: BTreeMap<u64, BTreeMap<i64, Mark>>,
+    /// Everything ever sent, by mark, with its length: what is served must be one of these.
+    sent: BTreeMap<(u64, u32, u32), usize>,
+    next_send: u32,
+}
+
+impl History {
+    /// A new mark for a batch that is about to be sent.
+    pub fn send(&mut self, uid: u64, life: u32, length: usize) -> Mark {
+        self.next_send += 1;
+        let mark = Mark { life, send: self.next_send };
+        self.sent.insert((uid, life, self.next_send), length);
+        mark
+    }
+
+    /// The machine said that this is stored.
+    pub fn acknowledged(&mut self, uid: u64, offset: i64, mark: Mark) {
+        let before = self.certain.entry(uid).or_default().insert(offset, mark);
+        assert!(before.is_none_or(|before| before == mark), "partition {uid}: offset {offset} was {before:?}, now {mark:?}");
+    }
+
+    /// Judges everything a reader was served, from offset 0 to the high watermark.
+    pub fn judge(&mut self, uid: u64, served: &[(i64, Mark, usize)]) {
+        let certain = self.certain.entry(uid).or_default();
+        for (expected, (offset, mark, length)) in served.iter().enumerate() {
+            assert_eq!(*offset, expected as i64, "partition {uid}: the offsets have a gap or a double");
+            let sent = self.sent.get(&(uid, mark.life, mark.send));
+            assert_eq!(sent, Some(length), "partition {uid}: offset {offset} holds {mark:?} of {length} bytes");
+        }
+        for (offset, mark) in certain.iter() {
+            let found = served.get(*offset as usize).map(|(_, mark, _)| *mark);
+            assert_eq!(found, Some(*mark), "partition {uid}: offset {offset} was acknowledged or served before");
+        }
+        let mut marks: Vec<_> = served.iter().map(|(_, mark, _)| (mark.life, mark.send)).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        assert_eq!(marks.len(), served.len(), "partition {uid}: a batch was stored twice");
+        certain.extend(served.iter().map(|(offset, mark, _)| (*offset, *mark)));
+    }
+}
