@@ -31,7 +31,10 @@ impl History {
     /// The machine said that this is stored.
     pub fn acknowledged(&mut self, uid: u64, offset: i64, mark: Mark) {
         let before = self.certain.entry(uid).or_default().insert(offset, mark);
-        assert!(before.is_none_or(|before| before == mark), "partition {uid}: offset {offset} was {before:?}, now {mark:?}");
+        assert!(
+            before.is_none_or(|before| before == mark),
+            "partition {uid}: offset {offset} was {before:?}, now {mark:?}"
+        );
     }
 
     /// Judges everything a reader was served, from offset 0 to the high watermark.
@@ -40,11 +43,19 @@ impl History {
         for (expected, (offset, mark, length)) in served.iter().enumerate() {
             assert_eq!(*offset, expected as i64, "partition {uid}: the offsets have a gap or a double");
             let sent = self.sent.get(&(uid, mark.life, mark.send));
-            assert_eq!(sent, Some(length), "partition {uid}: offset {offset} holds {mark:?} of {length} bytes");
+            assert_eq!(
+                sent,
+                Some(length),
+                "partition {uid}: offset {offset} holds {mark:?} of {length} bytes"
+            );
         }
         for (offset, mark) in certain.iter() {
             let found = served.get(*offset as usize).map(|(_, mark, _)| *mark);
-            assert_eq!(found, Some(*mark), "partition {uid}: offset {offset} was acknowledged or served before");
+            assert_eq!(
+                found,
+                Some(*mark),
+                "partition {uid}: offset {offset} was acknowledged or served before"
+            );
         }
         let mut marks: Vec<_> = served.iter().map(|(_, mark, _)| (mark.life, mark.send)).collect();
         marks.sort_unstable();

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use runtime::executor::ShardId;
 use runtime::sim::World;
 use runtime::{clock, random};
-use storage::{AckQueue, AppendError, Cursor, Log, LogSettings, PartitionSpec, PartitionUid, StorageOptions, Store, recover};
+use storage::{
+    AckQueue, AppendError, Cursor, Log, LogSettings, PartitionSpec, PartitionUid, StorageOptions, Store,
+    recover,
+};
 use wire::batch::{BatchBuilder, Batches, Compression, ProducerStamp, RecordRef, validate};
 
 use crate::history::{History, Mark};
@@ -140,7 +143,9 @@ impl Plan {
         value[..4].copy_from_slice(&mark.life.to_le_bytes());
         value[4..8].copy_from_slice(&mark.send.to_le_bytes());
         let mut builder = BatchBuilder::new(Compression::None);
-        builder.append(&RecordRef { timestamp_ms: 1, key: None, value: Some(&value), headers: &[] }).expect("it fits");
+        builder
+            .append(&RecordRef { timestamp_ms: 1, key: None, value: Some(&value), headers: &[] })
+            .expect("it fits");
         (builder.finish(ProducerStamp::NONE).expect("it fits"), mark)
     }
 
@@ -183,7 +188,11 @@ async fn read_all(log: &Log) -> Vec<(i64, Mark, usize)> {
                 let value = record.value.expect("a value");
                 let life = u32::from_le_bytes(value[..4].try_into().expect("four bytes"));
                 let send = u32::from_le_bytes(value[4..8].try_into().expect("four bytes"));
-                assert!(value[8..].iter().all(|byte| *byte == (send % 251) as u8), "offset {}: torn", record.offset);
+                assert!(
+                    value[8..].iter().all(|byte| *byte == (send % 251) as u8),
+                    "offset {}: torn",
+                    record.offset
+                );
                 served.push((record.offset, Mark { life, send }, value.len()));
             }
         }

@@ -17,13 +17,16 @@ fn acknowledged_batches_survive_crashes_within_the_first_start_and_recovery() {
 #[test]
 fn small_batches_lap_the_ring_many_times() {
     for_seeds(100, |seed| {
-        Plan { value_bytes_max: 3_000, steps_max: 30_000, segment_bytes_max: 1 << 20, ..Plan::default() }.run(seed);
+        Plan { value_bytes_max: 3_000, steps_max: 30_000, segment_bytes_max: 1 << 20, ..Plan::default() }
+            .run(seed);
     });
 }
 
 #[test]
 fn partitions_move_between_shards_from_life_to_life() {
-    for_seeds(300, |seed| Plan { lives: 6, partitions: 5, shards: &[4, 2, 3, 1], ..Plan::default() }.run(seed));
+    for_seeds(300, |seed| {
+        Plan { lives: 6, partitions: 5, shards: &[4, 2, 3, 1], ..Plan::default() }.run(seed)
+    });
 }
 
 #[test]

@@ -187,7 +187,10 @@ async fn redo_ring(
 }
 
 /// Makes the folders above those of the partitions durable, each once.
-async fn sync_parents(options: &StorageOptions, specs: impl Iterator<Item = &PartitionSpec>) -> Result<(), RecoveryError> {
+async fn sync_parents(
+    options: &StorageOptions,
+    specs: impl Iterator<Item = &PartitionSpec>,
+) -> Result<(), RecoveryError> {
     let mut parents = BTreeSet::new();
     for spec in specs {
         parents.extend(spec.folder.ancestors().skip(1).map(|parent| options.partition_folder(parent)));

@@ -1,7 +1,8 @@
 //! Puts the bytes of a partition's ring entries back into its segments, page by page.
 //!
 //! A page on the disk may hold later bytes than the ring, those of a chunk that went round it; so redo merges into what is
-//! there and never pads over it, and pages that are right already are not written.
+//! there and never pads over it. Pages that are right already are written all the same: what a killed process left there may
+//! be in the device's cache only, and it is the durable write that makes it last.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -138,7 +139,7 @@ async fn write_run(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileE
     Ok(())
 }
 
-/// Merges bytes into the pages they lie in, and writes those that change.
+/// Merges bytes into the pages they lie in.
 async fn merge(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError> {
     let start = page_floor(position);
     let length = (page_ceil(position + bytes.len() as u64) - start) as usize;
@@ -147,8 +148,5 @@ async fn merge(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError
     wanted[..found.len()].copy_from_slice(&found);
     let within = (position - start) as usize;
     wanted[within..within + bytes.len()].copy_from_slice(bytes);
-    if found.len() == length && found[..] == wanted[..] {
-        return Ok(());
-    }
     file.write_at(Rc::new(wanted), start).await
 }

@@ -252,20 +252,30 @@ fn names(path: &Path) -> Vec<String> {
 
 impl State {
     /// Begins a write and says when it ended. It ends also when nobody waits for it.
-    pub(crate) fn begin_write(&mut self, inode: Inode, position: usize, bytes: &[u8], durable: bool) -> Signal<io::Result<()>> {
+    pub(crate) fn begin_write(
+        &mut self,
+        inode: Inode,
+        position: usize,
+        bytes: &[u8],
+        durable: bool,
+    ) -> Signal<io::Result<()>> {
         let signal = Signal::new();
         let done = signal.clone();
-        let write = WriteUnderWay { process: self.process(), inode, position, bytes: bytes.to_vec(), durable };
+        let write =
+            WriteUnderWay { process: self.process(), inode, position, bytes: bytes.to_vec(), durable };
         let id = self.disk.next_write;
         self.disk.next_write += 1;
         self.disk.under_way.insert(id, write);
         let delay = 20_000 + self.rng.below(400_000);
-        self.after(delay, Box::new(move |world| {
-            let Some(write) = world.disk.under_way.remove(&id) else { return };
-            world.disk.land(&write);
-            world.disk.wake_waiting();
-            done.set(Ok(()));
-        }));
+        self.after(
+            delay,
+            Box::new(move |world| {
+                let Some(write) = world.disk.under_way.remove(&id) else { return };
+                world.disk.land(&write);
+                world.disk.wake_waiting();
+                done.set(Ok(()));
+            }),
+        );
         signal
     }
 
@@ -303,7 +313,13 @@ impl DiskState {
 
 /// Writes of a killed process land now, later, in part or never. The device does not wait for the process.
 pub(crate) fn kill(world: &mut State, process: ProcessId) {
-    let ids: Vec<u64> = world.disk.under_way.iter().filter(|(_, write)| write.process == process).map(|(id, _)| *id).collect();
+    let ids: Vec<u64> = world
+        .disk
+        .under_way
+        .iter()
+        .filter(|(_, write)| write.process == process)
+        .map(|(id, _)| *id)
+        .collect();
     for id in ids {
         match world.rng.below(4) {
             0 => {
@@ -322,12 +338,15 @@ pub(crate) fn kill(world: &mut State, process: ProcessId) {
                 let late = world.disk.next_write;
                 world.disk.next_write += 1;
                 world.disk.under_way.insert(late, write);
-                world.after(delay, Box::new(move |world| {
-                    if let Some(write) = world.disk.under_way.remove(&late) {
-                        world.disk.land(&write);
-                        world.disk.wake_waiting();
-                    }
-                }));
+                world.after(
+                    delay,
+                    Box::new(move |world| {
+                        if let Some(write) = world.disk.under_way.remove(&late) {
+                            world.disk.land(&write);
+                            world.disk.wake_waiting();
+                        }
+                    }),
+                );
             }
         }
     }
@@ -446,6 +465,8 @@ impl Disk {
 fn list(disk: &DiskState, inode: Inode, path: &Path, found: &mut Vec<PathBuf>) {
     match disk.node(inode) {
         Node::File { .. } => found.push(path.to_owned()),
-        Node::Folder { seen, .. } => seen.iter().for_each(|(name, inode)| list(disk, *inode, &path.join(name), found)),
+        Node::Folder { seen, .. } => {
+            seen.iter().for_each(|(name, inode)| list(disk, *inode, &path.join(name), found))
+        }
     }
 }

@@ -26,7 +26,11 @@ struct Shared {
 }
 
 /// A call that takes a while, as one on the disk does.
-async fn call<R>(operation: &'static str, path: &Path, act: impl FnOnce(&mut State) -> io::Result<R>) -> Result<R, FileError> {
+async fn call<R>(
+    operation: &'static str,
+    path: &Path,
+    act: impl FnOnce(&mut State) -> io::Result<R>,
+) -> Result<R, FileError> {
     let delay_ns = world::with(|world| 5_000 + world.rng.below(100_000));
     sleep(Duration::from_nanos(delay_ns)).await;
     world::with(act).map_err(|source| FileError::new(operation, path, source))
@@ -44,9 +48,21 @@ impl File {
         Ok(File { shared: Rc::new(Shared { inode, path: path.to_owned(), options }) })
     }
 
-    pub fn write_at(&self, buffer: Rc<Buffer>, position: u64) -> impl Future<Output = Result<(), FileError>> + use<> {
-        assert!(position % PAGE_BYTES as u64 == 0 && buffer.len() % PAGE_BYTES == 0, "{position} {}", buffer.len());
-        assert!(self.shared.options.access == Access::Write, "{} was opened for reading", self.shared.path.display());
+    pub fn write_at(
+        &self,
+        buffer: Rc<Buffer>,
+        position: u64,
+    ) -> impl Future<Output = Result<(), FileError>> + use<> {
+        assert!(
+            position % PAGE_BYTES as u64 == 0 && buffer.len() % PAGE_BYTES == 0,
+            "{position} {}",
+            buffer.len()
+        );
+        assert!(
+            self.shared.options.access == Access::Write,
+            "{} was opened for reading",
+            self.shared.path.display()
+        );
         let shared = self.shared.clone();
         let begun = world::with(|world| {
             world.disk.fault(&shared.path, FaultKind::Write)?;
@@ -70,7 +86,9 @@ impl File {
         let shared = &self.shared;
         call("read", &shared.path, |world| {
             world.disk.fault(&shared.path, FaultKind::Read)?;
-            let Node::File { seen, .. } = world.disk.node(shared.inode) else { return Err(io::ErrorKind::IsADirectory.into()) };
+            let Node::File { seen, .. } = world.disk.node(shared.inode) else {
+                return Err(io::ErrorKind::IsADirectory.into());
+            };
             let start = seen.len().min(position as usize);
             let end = seen.len().min(position as usize + length);
             Ok(Buffer::from_read(ReadBlock(seen[start..end].to_vec())))
@@ -218,9 +236,14 @@ pub async fn read_whole(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileEr
     call("read", path, |world| {
         world.disk.fault(path, FaultKind::Read)?;
         let inode = world.disk.find(path)?;
-        let Node::File { seen, .. } = world.disk.node(inode) else { return Err(io::ErrorKind::IsADirectory.into()) };
+        let Node::File { seen, .. } = world.disk.node(inode) else {
+            return Err(io::ErrorKind::IsADirectory.into());
+        };
         if seen.len() > bytes_max {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} bytes, at most {bytes_max} expected", seen.len())));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} bytes, at most {bytes_max} expected", seen.len()),
+            ));
         }
         Ok(seen.clone())
     })

@@ -59,7 +59,8 @@ impl NetState {
     /// A process is gone: its listeners with it, its connections cut.
     pub(crate) fn end(&mut self, process: ProcessId) {
         self.listeners.retain(|_, listener| listener.process != process);
-        let cut: Vec<PipeId> = self.owners.iter().filter(|(_, owners)| owners.contains(&process)).map(|(id, _)| *id).collect();
+        let cut: Vec<PipeId> =
+            self.owners.iter().filter(|(_, owners)| owners.contains(&process)).map(|(id, _)| *id).collect();
         for id in cut {
             self.owners.remove(&id);
             if let Some(pipe) = self.pipes.get_mut(&id) {
@@ -83,8 +84,13 @@ impl NetState {
 impl State {
     fn connect(&mut self, address: SocketAddr) -> io::Result<TcpStream> {
         let client = self.process();
-        let ids: Vec<ListenerId> =
-            self.net.listeners.iter().filter(|(_, listener)| is_at(listener.address, address)).map(|(id, _)| *id).collect();
+        let ids: Vec<ListenerId> = self
+            .net
+            .listeners
+            .iter()
+            .filter(|(_, listener)| is_at(listener.address, address))
+            .map(|(id, _)| *id)
+            .collect();
         if ids.is_empty() {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -123,14 +129,17 @@ impl State {
         pipe.in_transit += count;
         let arrival = (now_ns + 5_000 + self.rng.below(200_000)).max(pipe.last_arrival_ns + 1);
         pipe.last_arrival_ns = arrival;
-        self.after(arrival - now_ns, Box::new(move |world| {
-            let Some(pipe) = world.net.pipes.get_mut(&id) else { return };
-            pipe.in_transit -= sent.len();
-            pipe.arrived.extend(sent);
-            if let Some(reader) = pipe.reader.take() {
-                reader.wake();
-            }
-        }));
+        self.after(
+            arrival - now_ns,
+            Box::new(move |world| {
+                let Some(pipe) = world.net.pipes.get_mut(&id) else { return };
+                pipe.in_transit -= sent.len();
+                pipe.arrived.extend(sent);
+                if let Some(reader) = pipe.reader.take() {
+                    reader.wake();
+                }
+            }),
+        );
         Ok(Some(count))
     }
 
@@ -138,12 +147,15 @@ impl State {
         let now_ns = self.now_ns;
         let Some(pipe) = self.net.pipes.get_mut(&id) else { return };
         let arrival = pipe.last_arrival_ns.max(now_ns) + 1;
-        self.after(arrival - now_ns, Box::new(move |world| {
-            if let Some(pipe) = world.net.pipes.get_mut(&id) {
-                pipe.ended = true;
-                pipe.wake_both();
-            }
-        }));
+        self.after(
+            arrival - now_ns,
+            Box::new(move |world| {
+                if let Some(pipe) = world.net.pipes.get_mut(&id) {
+                    pipe.ended = true;
+                    pipe.wake_both();
+                }
+            }),
+        );
     }
 }
 
@@ -155,7 +167,11 @@ fn is_at(bound: SocketAddr, asked: SocketAddr) -> bool {
 pub fn check_port_is_free(address: SocketAddr) -> io::Result<()> {
     let taken = world::with(|world| {
         let process = world.process();
-        world.net.listeners.values().any(|listener| is_at(listener.address, address) && listener.process != process)
+        world
+            .net
+            .listeners
+            .values()
+            .any(|listener| is_at(listener.address, address) && listener.process != process)
     });
     if taken { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(()) }
 }
@@ -164,7 +180,9 @@ pub fn check_port_is_free(address: SocketAddr) -> io::Result<()> {
 #[expect(clippy::unused_async, reason = "the real back end asks a resolver")]
 pub async fn resolve(host_and_port: &str) -> io::Result<Vec<SocketAddr>> {
     let text = host_and_port.replace("localhost", "127.0.0.1");
-    let address = text.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{text}: {error}")))?;
+    let address = text
+        .parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{text}: {error}")))?;
     Ok(vec![address])
 }
 
@@ -194,7 +212,8 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<TcpStream> {
         poll_fn(|context| {
             world::with(|world| {
-                let listener = world.net.listeners.get_mut(&self.id).expect("a listener lives as long as its process");
+                let listener =
+                    world.net.listeners.get_mut(&self.id).expect("a listener lives as long as its process");
                 match listener.waiting.pop_front() {
                     Some(stream) => Poll::Ready(Ok(stream)),
                     None => {
@@ -271,7 +290,8 @@ impl ReadHalf {
                 }
                 // Now and then only a piece, as the kernel may do.
                 let available = pipe.arrived.len().min(bytes.len()) as u64;
-                let count = if world.rng.below(4) == 0 { 1 + world.rng.below(available) } else { available } as usize;
+                let count =
+                    if world.rng.below(4) == 0 { 1 + world.rng.below(available) } else { available } as usize;
                 for (byte, arrived) in bytes.iter_mut().zip(pipe.arrived.drain(..count)) {
                     *byte = arrived;
                 }

@@ -242,7 +242,8 @@ impl World {
 
     fn end(&self, process: ProcessId) {
         let tasks: Vec<Task> = with(|world| {
-            let gone: Vec<u64> = world.tasks.iter().filter(|(_, task)| task.place.0 == process).map(|(id, _)| *id).collect();
+            let gone: Vec<u64> =
+                world.tasks.iter().filter(|(_, task)| task.place.0 == process).map(|(id, _)| *id).collect();
             gone.into_iter().filter_map(|id| world.tasks.remove(&id)).collect()
         });
         // Dropped without a borrow: destructors come back into the world.

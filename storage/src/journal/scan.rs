@@ -186,6 +186,7 @@ async fn newest_table(folder: &Path) -> Result<Option<Table>, RecoveryError> {
         if !file::exists(&path).await? {
             continue;
         }
+        wait_for_late_writes(&path).await?;
         let bytes = file::read_whole(&path, TABLE_BYTES_MAX as usize).await?;
         match Table::decode(&bytes) {
             Ok(table) if newest.as_ref().is_none_or(|newest| newest.generation < table.generation) => {
@@ -202,6 +203,15 @@ async fn newest_table(folder: &Path) -> Result<Option<Table>, RecoveryError> {
         }
         None => Ok(None),
     }
+}
+
+/// Opens a file once the writes that a killed process left in flight have landed: they come after the process is gone,
+/// and would fall on what is written now. Mode 0 of `fallocate` waits for them.
+async fn wait_for_late_writes(path: &Path) -> Result<File, FileError> {
+    let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
+    let file = File::open(path, options).await?;
+    file.allocate(0, PAGE).await?;
+    Ok(file)
 }
 
 /// Whether a ring without a table holds any write: then it was in use, and its tables are lost.
@@ -236,11 +246,7 @@ impl Reader {
         let mut files = Vec::new();
         for number in 0..table.ring_files {
             let path = folder.join(ring_file_name(number));
-            // Opened for writing because only then may space be touched: mode 0 waits for a killed process's writes.
-            let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
-            let file = File::open(&path, options).await?;
-            file.allocate(0, PAGE).await?;
-            files.push(file);
+            files.push(wait_for_late_writes(&path).await?);
         }
         Ok(Self { files, file_bytes: table.ring_file_bytes, window: None })
     }

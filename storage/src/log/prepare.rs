@@ -150,7 +150,9 @@ impl LogInner {
 
     async fn create_first_segment(&self, folder: &Path, path: &Path) -> Result<File, FileError> {
         file::create_folder_all(folder).await?;
-        for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.shard.options.data)) {
+        for parent in
+            folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.shard.options.data))
+        {
             file::sync_folder(parent).await?;
         }
         self.create_segment(folder, path).await
