@@ -201,6 +201,7 @@ fn a_read_of_a_file_opened_for_reading_cannot_write() {
             let file = File::open(&path, OpenOptions::read()).await.unwrap();
             let error = file.write_at(filled(1, 4096), 8192).await.unwrap_err();
             assert_eq!((error.operation, error.position), ("write", Some(8192)));
+            assert_eq!(error.source.raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()), "{error}");
             assert!(!error.is_out_of_space());
         }
     });

@@ -13,6 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use glommio::GlommioError;
 use glommio::io::DmaFile;
 use rustix::fs::{FallocateFlags, OFlags};
 
@@ -52,19 +53,15 @@ impl Shared {
     }
 
     fn error(&self, operation: &'static str, source: impl Into<io::Error>) -> FileError {
-        FileError::new(operation, &self.path, plain(source.into()))
+        FileError::new(operation, &self.path, source.into())
     }
 }
 
-/// glommio wraps the system's error into a text of its own, which repeats path and operation; the number inside is what
-/// callers ask about.
-fn plain(error: io::Error) -> io::Error {
-    match error.raw_os_error().or_else(|| {
-        let inner = error.get_ref()?.downcast_ref::<io::Error>()?;
-        inner.raw_os_error()
-    }) {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => error,
+/// The system's error, out of glommio's, which would repeat path and operation and lose the number.
+fn plain(error: GlommioError<()>) -> io::Error {
+    match error {
+        GlommioError::EnhancedIoError { source, .. } => source,
+        other => other.into(),
     }
 }
 
@@ -102,7 +99,7 @@ impl File {
         }
         let operation = if may_create { "create" } else { "open" };
         let opened = open.dma_open(path).await;
-        let file = opened.map_err(|error| device::open_error(operation, path, plain(error.into())))?;
+        let file = opened.map_err(|error| device::open_error(operation, path, plain(error)))?;
         let shared = Shared { file, path: path.to_path_buf(), durable_writes: options.durable_writes };
         Ok(File { shared: Rc::new(shared) })
     }
@@ -126,7 +123,7 @@ impl File {
             let block = buffer.block_to_write().into_dma();
             let written = shared.file.write_rc_at(block, position).await;
             let error = |source| FileError::at("write", &shared.path, position, source);
-            let count = written.map_err(|source| error(plain(source.into())))?;
+            let count = written.map_err(|source| error(plain(source)))?;
             if count < buffer.len() {
                 // The kernel stops short when the disk fills up halfway. The rest is not tried: it would fail, and
                 // whoever counts on the whole has to be told anyway.
@@ -148,8 +145,8 @@ impl File {
         assert_aligned("the position", position);
         assert_aligned("the length", length as u64);
         let read = self.shared.file.read_at_aligned(position, length).await;
-        let error = |source: io::Error| FileError::at("read", &self.shared.path, position, plain(source));
-        let block = read.map_err(|source| error(source.into()))?;
+        let error = |source: io::Error| FileError::at("read", &self.shared.path, position, source);
+        let block = read.map_err(|source| error(plain(source)))?;
         // The kernel reads short inside a file only when it is interrupted, which direct reads of a disk are not; if it
         // ever did, the size tells.
         if block.len() < length && position + (block.len() as u64) < self.size().await? {
@@ -165,7 +162,7 @@ impl File {
         let shared = self.shared.clone();
         detached(async move {
             let flushed = shared.file.fdatasync().await;
-            flushed.map_err(|source| shared.error("flush", source))?;
+            flushed.map_err(|source| shared.error("flush", plain(source)))?;
             flush_delay().await;
             Ok(())
         })
@@ -248,7 +245,7 @@ impl File {
         match Rc::try_unwrap(self.shared) {
             Ok(Shared { file, path, .. }) => {
                 let closed = file.close().await;
-                closed.map_err(|source| FileError::new("close", &path, plain(source.into())))
+                closed.map_err(|source| FileError::new("close", &path, plain(source)))
             }
             Err(_) => Ok(()),
         }

@@ -83,8 +83,8 @@ async fn prepare(device: u64, folder: &Path) -> Result<(), FileError> {
     let opened = DmaFile::open(&probe).await;
     let path = probe.clone();
     let removed = blocking::run(move || fs::remove_file(&path)).await;
-    let file = opened.map_err(|source| open_error(operation, folder, plain(source.into())))?;
-    file.close().await.map_err(|source| FileError::new(operation, &probe, plain(source.into())))?;
+    let file = opened.map_err(|source| open_error(operation, folder, plain(source)))?;
+    file.close().await.map_err(|source| FileError::new(operation, &probe, plain(source)))?;
     removed.map_err(|source| FileError::new(operation, &probe, source))?;
     PREPARED.with_borrow_mut(|devices| devices.insert(device));
     Ok(())
@@ -106,8 +106,8 @@ async fn prepare_with_the_file_itself(device: u64, path: &Path) -> Result<(), Fi
         return Err(FileError::new(operation, path, io::ErrorKind::Unsupported.into()));
     }
     let file =
-        DmaFile::open(path).await.map_err(|source| FileError::new(operation, path, plain(source.into())))?;
-    file.close().await.map_err(|source| FileError::new(operation, path, plain(source.into())))?;
+        DmaFile::open(path).await.map_err(|source| FileError::new(operation, path, plain(source)))?;
+    file.close().await.map_err(|source| FileError::new(operation, path, plain(source)))?;
     PREPARED.with_borrow_mut(|devices| devices.insert(device));
     Ok(())
 }
