@@ -14,13 +14,15 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 use super::{blocking, panic, pending, signal, task};
 use crate::executor::ShardId;
 
+mod heartbeat;
 mod start_error;
 
 pub use start_error::StartError;
 
 /// After how long a busy task is told to yield (`yield_if_needed`), and I/O is looked after meanwhile. glommio's own
-/// 100 ms would be the latency of every acknowledgement beside one long loop.
-const PREEMPT_INTERVAL: Duration = Duration::from_millis(1);
+/// 100 ms would be the latency of every acknowledgement beside one long loop. Much less would make the lost wake-up of
+/// `heartbeat.rs` likely wherever the system takes the core away for a moment.
+const PREEMPT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Locked memory for reads that one executor starts with, by default. glommio registers it with three rings.
 const IO_MEMORY_BYTES_DEFAULT: usize = 1 << 20;
@@ -152,6 +154,7 @@ where
     signal::reset();
     FLUSH_DELAY.set(options.flush_delay);
     executor.run(async {
+        drop(task::spawn(heartbeat::beat()));
         let output = main(shard).await;
         pending::all_ended().await;
         output
