@@ -21,7 +21,7 @@
 //! | a dropped `spawn_blocking` leaks its result | `blocking.rs` |
 //! | the preempt timer is 100 ms: one busy task delays all I/O by that; 1 ms makes the next one likely | `executor.rs` |
 //! | an executor goes to sleep although tasks are ready, if an event comes at the wrong moment | `executor/heartbeat.rs` |
-| no signals | `signal.rs` |
+//! | no signals | `signal.rs` |
 
 pub(crate) mod blocking;
 pub(crate) mod buffer;

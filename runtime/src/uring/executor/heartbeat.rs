@@ -26,6 +26,7 @@ pub(super) async fn beat() {
         clock::sleep(interval).await;
         // Since the last beat, whose own run is counted. Nobody else reads these numbers, which reading resets.
         let tasks_executed = glommio::executor().executor_stats().tasks_executed();
-        interval = if tasks_executed > 1 { INTERVAL_WHEN_ACTIVE } else { (interval * 2).min(INTERVAL_WHEN_IDLE) };
+        interval =
+            if tasks_executed > 1 { INTERVAL_WHEN_ACTIVE } else { (interval * 2).min(INTERVAL_WHEN_IDLE) };
     }
 }

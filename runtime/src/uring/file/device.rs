@@ -105,8 +105,7 @@ async fn prepare_with_the_file_itself(device: u64, path: &Path) -> Result<(), Fi
     if size < PAGE_BYTES as i64 {
         return Err(FileError::new(operation, path, io::ErrorKind::Unsupported.into()));
     }
-    let file =
-        DmaFile::open(path).await.map_err(|source| FileError::new(operation, path, plain(source)))?;
+    let file = DmaFile::open(path).await.map_err(|source| FileError::new(operation, path, plain(source)))?;
     file.close().await.map_err(|source| FileError::new(operation, path, plain(source)))?;
     PREPARED.with_borrow_mut(|devices| devices.insert(device));
     Ok(())
