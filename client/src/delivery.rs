@@ -104,7 +104,11 @@ impl DeliveryQueue {
     }
 
     /// [`DeliveryQueue::take_all`] for hand-written futures.
-    pub fn poll_take_all(&self, entries: &mut VecDeque<QueuedDelivery>, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_take_all(
+        &self,
+        entries: &mut VecDeque<QueuedDelivery>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.entries.is_empty() {
             state.waker = Some(context.waker().clone());
@@ -154,12 +158,14 @@ impl Completion {
     /// Tells everybody. `Ok` holds the place of the batch's first record.
     pub(crate) fn complete(self, result: Result<Delivered, ClientError>) {
         if let Some(queue) = self.queue {
-            queue.push(self.tokens.into_iter().map(|(token, index)| QueuedDelivery {
-                token,
-                result: result
-                    .clone()
-                    .map(|first| Delivered { offset: first.offset + i64::from(index), ..first }),
-            }));
+            queue.push(
+                self.tokens.into_iter().map(|(token, index)| QueuedDelivery {
+                    token,
+                    result: result
+                        .clone()
+                        .map(|first| Delivered { offset: first.offset + i64::from(index), ..first }),
+                }),
+            );
         }
         if let Some(outcome) = self.outcome {
             outcome.complete(result);

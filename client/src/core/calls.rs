@@ -156,6 +156,15 @@ impl Core {
         }
     }
 
+    /// The client is closed.
+    pub(super) fn close_calls(&mut self) {
+        for (_, call) in std::mem::take(&mut self.calls) {
+            if let Asker::Application(slot) = call.asker {
+                slot.fill(Err(ClientError::Closed { may_be_stored: call.sent && !call.repeat }));
+            }
+        }
+    }
+
     pub(super) fn sweep_calls(&mut self, now: Moment) {
         let mut overdue: Vec<u64> =
             self.calls.iter().filter(|(_, call)| call.deadline <= now).map(|(&id, _)| id).collect();
@@ -163,7 +172,8 @@ impl Core {
         for id in overdue {
             if let Some(call) = self.calls.remove(&id) {
                 let may_be_stored = call.sent && !call.repeat;
-                let reason = if self.links[CONTROL].is_ready() { "no answer" } else { "no connection" }.into();
+                let reason =
+                    if self.links[CONTROL].is_ready() { "no answer" } else { "no connection" }.into();
                 self.answer(call.asker, Err(ClientError::TimedOut { may_be_stored, reason }), now);
             }
         }
@@ -185,9 +195,8 @@ impl Core {
 
     fn on_metadata(&mut self, result: Result<Frame, ClientError>, now: Moment) {
         self.refreshing = false;
-        let reply = result.and_then(|frame| {
-            Ok((MetadataReply::decode(&frame.body)?, frame.header.catalog_revision))
-        });
+        let reply =
+            result.and_then(|frame| Ok((MetadataReply::decode(&frame.body)?, frame.header.catalog_revision)));
         match reply {
             Ok((reply, revision)) => self.absorb(reply, revision, now),
             // Whoever needs it meets the same error; the next attempt comes with time.
@@ -221,12 +230,7 @@ impl Core {
         }
     }
 
-    fn on_identity(
-        &mut self,
-        producer: usize,
-        reply: Result<InitProducerReply, ClientError>,
-        now: Moment,
-    ) {
+    fn on_identity(&mut self, producer: usize, reply: Result<InitProducerReply, ClientError>, now: Moment) {
         let Some(Some(state)) = self.producers.get_mut(producer) else { return };
         state.identifying = false;
         match reply {

@@ -41,7 +41,12 @@ pub struct FrameReader {
 impl FrameReader {
     /// For frames up to `frame_bytes_max`.
     pub fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), retired: VecDeque::new(), read_bytes: READ_BYTES_MIN, frame_bytes_max }
+        Self {
+            buffer: BytesMut::new(),
+            retired: VecDeque::new(),
+            read_bytes: READ_BYTES_MIN,
+            frame_bytes_max,
+        }
     }
 
     /// The buffer to receive into: append what comes to its spare capacity, which is never empty.
@@ -57,7 +62,9 @@ impl FrameReader {
     /// The length of the frame that the buffer begins with, as far as known.
     fn frame_bytes(&self) -> usize {
         match FrameHeader::decode(&self.buffer) {
-            Ok(header) => usize::try_from(header.frame_bytes()).unwrap_or(usize::MAX).min(self.frame_bytes_max),
+            Ok(header) => {
+                usize::try_from(header.frame_bytes()).unwrap_or(usize::MAX).min(self.frame_bytes_max)
+            }
             Err(_) => FRAME_HEADER_BYTES,
         }
     }

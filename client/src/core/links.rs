@@ -121,7 +121,12 @@ impl Core {
             MessageKind::ProduceAcks => self.on_acks(index, ProduceAcks::read(&frame.body)?, now),
             MessageKind::Push => self.on_push(index, Push::decode(&frame.body)?, frame, now),
             MessageKind::SubscribeReply => {
-                self.on_subscribed(index, SubscribeReply::decode(&frame.body)?, frame.header.correlation_id, now);
+                self.on_subscribed(
+                    index,
+                    SubscribeReply::decode(&frame.body)?,
+                    frame.header.correlation_id,
+                    now,
+                );
                 Ok(())
             }
             MessageKind::CatalogChanged => {

@@ -49,8 +49,10 @@ pub use moment::{Clock, Moment};
 pub use open_batch::batch_of_values;
 pub use partitioner::{murmur2, partition_of_key};
 pub use prepared::PreparedBatch;
+pub(crate) use produce::Tell;
 pub use transmit::{Outgoing, Transmit};
 
+use crate::error::ClientError;
 use crate::options::ClientOptions;
 use calls::Call;
 use cluster::Cluster;
@@ -176,13 +178,27 @@ impl Core {
         self.driver = Some(waker);
     }
 
+    /// There is something to do.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// Ends everything: connections close, what is under way fails.
+    pub(crate) fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let closed = ClientError::Closed { may_be_stored: false };
+        (0..self.producers.len()).for_each(|index| self.end_producer(index, &closed));
+        self.consumers.iter_mut().flatten().for_each(|consumer| consumer.end(closed.clone()));
+        self.close_calls();
+        self.links.iter_mut().for_each(Link::wake_all);
+        self.wake_driver();
+    }
+
     /// The client was closed: the driver ends when all connections have.
     pub fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    pub(crate) fn clock(&self) -> Clock {
-        self.clock
     }
 
     pub(crate) fn options(&self) -> &ClientOptions {
@@ -252,6 +268,3 @@ impl Core {
 
 /// Time-outs are seconds: looking once in a quarter is exact enough and costs nothing.
 const SWEEP_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
-
-#[cfg(test)]
-mod tests;

@@ -55,8 +55,13 @@ impl Sticky {
         assert!(partitions > 0, "a topic has partitions");
         if !self.drawn || self.bytes >= batch_bytes || self.current >= partitions {
             // Never the same twice in a row: its batch is just under way.
-            let step = if self.drawn && partitions > 1 { 1 + random() % u64::from(partitions - 1) } else { random() };
-            self.current = ((u64::from(self.current) + step % u64::from(partitions)) % u64::from(partitions)) as u32;
+            let step = if self.drawn && partitions > 1 {
+                1 + random() % u64::from(partitions - 1)
+            } else {
+                random()
+            };
+            self.current =
+                ((u64::from(self.current) + step % u64::from(partitions)) % u64::from(partitions)) as u32;
             self.bytes = 0;
             self.drawn = true;
         }

@@ -162,7 +162,10 @@ mod tests {
             for sequence in [0, 17, i32::MAX] {
                 batch.stamp(77, 3, sequence);
                 let header = wire::batch::validate(&joined(&batch)).unwrap();
-                assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (77, 3, sequence));
+                assert_eq!(
+                    (header.producer_id, header.producer_epoch, header.base_sequence),
+                    (77, 3, sequence)
+                );
                 assert_eq!(header.record_count as usize, count);
             }
         }

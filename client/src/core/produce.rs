@@ -198,9 +198,10 @@ impl Core {
             // What is under way comes first: order holds within a link only.
             Some(link) if state.sent() > 0 => link,
             _ => {
-                let placement = self.cluster.topic(topic).and_then(|view| {
-                    view.partitions.get(key.partition as usize).copied()
-                });
+                let placement = self
+                    .cluster
+                    .topic(topic)
+                    .and_then(|view| view.partitions.get(key.partition as usize).copied());
                 let Some(placement) = placement else { return };
                 self.route(Purpose::Produce, placement.shard, now)
             }

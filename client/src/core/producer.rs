@@ -122,10 +122,6 @@ impl PartitionState {
         self.in_flight.len() - self.waiting
     }
 
-    pub(crate) fn has_work(&self) -> bool {
-        self.waiting > 0 || !self.queued.is_empty() || self.open.is_some()
-    }
-
     pub(crate) fn next(&self, options: &ProducerOptions, now: Moment) -> Next {
         let identified = self.identity.is_some() || !options.idempotent;
         if self.draining || self.renew || !identified || self.blocked_until > now {
@@ -209,7 +205,12 @@ pub(crate) struct ProducerState {
 }
 
 impl ProducerState {
-    pub(crate) fn new(topic: String, topic_id: Uuid, partitions: usize, mut options: ProducerOptions) -> Self {
+    pub(crate) fn new(
+        topic: String,
+        topic_id: Uuid,
+        partitions: usize,
+        mut options: ProducerOptions,
+    ) -> Self {
         if options.idempotent {
             options.in_flight_batches = options.in_flight_batches.clamp(1, IDEMPOTENT_IN_FLIGHT_MAX);
         }
@@ -272,4 +273,3 @@ pub(crate) fn stored_or_not(error: &ClientError, outcome_unknown: bool) -> Clien
         other => ClientError::TimedOut { may_be_stored: true, reason: other.to_string() },
     }
 }
-

@@ -147,7 +147,8 @@ impl Core {
         let unsure = producer.partitions[key.partition as usize].renumber(identity);
         for item in unsure {
             producer.release(item.charged_bytes);
-            let error = item.last_error.clone().unwrap_or(ClientError::refused(ErrorCode::OutOfOrderSequence));
+            let error =
+                item.last_error.clone().unwrap_or(ClientError::refused(ErrorCode::OutOfOrderSequence));
             item.completion.complete(Err(stored_or_not(&error, true)));
         }
     }
@@ -170,12 +171,7 @@ impl Core {
     }
 
     /// A link was lost: its batches are sent again, or, without a sequence to recognise them by, fail.
-    pub(super) fn lose_batches(
-        &mut self,
-        link: usize,
-        pending: impl Iterator<Item = Pending>,
-        now: Moment,
-    ) {
+    pub(super) fn lose_batches(&mut self, link: usize, pending: impl Iterator<Item = Pending>, now: Moment) {
         let mut keys: Vec<PartitionKey> = pending
             .filter_map(|pending| if let Pending::Produce(key) = pending { Some(key) } else { None })
             .collect();
@@ -250,7 +246,9 @@ impl PartitionState {
                 }
             }
             // Without a sequence, a batch that may be stored is not sent again: it might be stored twice.
-            code if code.is_retriable() && !overdue && (idempotent || !code.may_be_stored()) => Verdict::SendAgain,
+            code if code.is_retriable() && !overdue && (idempotent || !code.may_be_stored()) => {
+                Verdict::SendAgain
+            }
             _ => Verdict::Fail,
         }
     }
@@ -307,5 +305,9 @@ impl PartitionState {
 /// Whether `a` was sent first. Sequences wrap from `i32::MAX` to 0, so they are compared by their distance; without
 /// sequences the time of opening has to do.
 fn is_before(a: &InFlight, b: &InFlight) -> bool {
-    if a.base_sequence < 0 { a.opened < b.opened } else { a.base_sequence.wrapping_sub(b.base_sequence) << 1 < 0 }
+    if a.base_sequence < 0 {
+        a.opened < b.opened
+    } else {
+        a.base_sequence.wrapping_sub(b.base_sequence) << 1 < 0
+    }
 }

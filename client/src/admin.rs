@@ -1,0 +1,111 @@
+//! Topics, offsets, and what a node says of itself.
+
+use uuid::Uuid;
+use wire::codes::ErrorCode;
+use wire::native::{
+    AlterTopic, AlterTopicReply, CreateTopic, CreateTopicReply, DeleteTopic, DeleteTopicReply, DescribeNode,
+    DescribeNodeReply, DescribeTopic, DescribeTopicReply, ListOffsets, ListOffsetsReply, Message, Metadata,
+    MetadataReply, OffsetQuery, TopicSelection,
+};
+
+use crate::client::Client;
+use crate::error::ClientError;
+
+/// The control side of a client.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    client: Client,
+}
+
+/// An offset found by [`Admin::list_offset`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundOffset {
+    /// The offset; -1 when no record is that late.
+    pub offset: i64,
+    /// The time of the record there, in milliseconds since 1970; -1 where there is none.
+    pub timestamp_ms: i64,
+}
+
+fn check(code: ErrorCode, message: &str) -> Result<(), ClientError> {
+    if code == ErrorCode::None {
+        return Ok(());
+    }
+    Err(ClientError::Refused { code, message: message.to_owned() })
+}
+
+impl Admin {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    async fn ask<R: Message>(&self, message: &impl Message, repeat: bool) -> Result<R, ClientError> {
+        Ok(self.client.shared().ask(message, repeat).await?.0)
+    }
+
+    /// Makes a topic; its id. Not repeated when the connection is lost: the topic may then exist.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        settings: &[(String, String)],
+        validate_only: bool,
+    ) -> Result<Uuid, ClientError> {
+        let message =
+            CreateTopic { name: name.to_owned(), partitions, settings: settings.to_vec(), validate_only };
+        let reply: CreateTopicReply = self.ask(&message, false).await?;
+        check(reply.code, &reply.message)?;
+        Ok(reply.topic_id)
+    }
+
+    /// Deletes a topic and all it holds.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), ClientError> {
+        let reply: DeleteTopicReply = self.ask(&DeleteTopic { name: name.to_owned() }, false).await?;
+        check(reply.code, &reply.message)
+    }
+
+    /// Adds partitions and changes settings; a setting without a value goes back to its default.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        partitions: Option<u32>,
+        settings: &[(String, Option<String>)],
+    ) -> Result<(), ClientError> {
+        let message = AlterTopic { name: name.to_owned(), partitions, settings: settings.to_vec() };
+        let reply: AlterTopicReply = self.ask(&message, false).await?;
+        check(reply.code, &reply.message)
+    }
+
+    /// A topic's settings and the state of its partitions.
+    pub async fn describe_topic(&self, name: &str) -> Result<DescribeTopicReply, ClientError> {
+        let reply: DescribeTopicReply = self.ask(&DescribeTopic { name: name.to_owned() }, true).await?;
+        if reply.code == ErrorCode::UnknownTopic {
+            return Err(ClientError::NoSuchTopic { name: name.to_owned() });
+        }
+        check(reply.code, &reply.message)?;
+        Ok(reply)
+    }
+
+    /// All topics, and where their partitions are.
+    pub async fn metadata(&self) -> Result<MetadataReply, ClientError> {
+        self.ask(&Metadata { topics: TopicSelection::All, follow: false }, true).await
+    }
+
+    /// An offset of a partition: the first, the end, or by time.
+    pub async fn list_offset(
+        &self,
+        topic_id: Uuid,
+        partition: u32,
+        at: OffsetQuery,
+    ) -> Result<FoundOffset, ClientError> {
+        let reply: ListOffsetsReply = self.ask(&ListOffsets { topic_id, partition, at }, true).await?;
+        check(reply.code, "")?;
+        Ok(FoundOffset { offset: reply.offset, timestamp_ms: reply.timestamp_ms })
+    }
+
+    /// The node's own description: one JSON object.
+    pub async fn describe_node(&self) -> Result<String, ClientError> {
+        let reply: DescribeNodeReply = self.ask(&DescribeNode {}, true).await?;
+        check(reply.code, &reply.message)?;
+        Ok(reply.json)
+    }
+}
