@@ -403,6 +403,11 @@ impl Disk {
         Disk { _not_send: std::marker::PhantomData }
     }
 
+    /// The disk of this thread's world, for code that runs inside it.
+    pub fn current() -> Disk {
+        Disk::new()
+    }
+
     /// The disk holds at most so many bytes from now on.
     pub fn set_capacity(&self, bytes: u64) {
         world::with(|world| world.disk.capacity = bytes);
