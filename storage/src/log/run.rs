@@ -284,17 +284,19 @@ impl LogState {
         self.pop_marks(segment_base, settles)
     }
 
-    fn pop_marks(&mut self, segment_base: i64, settles: u64) -> u64 {
-        let mut cleared = 0;
-        while let Some(mark) = self
-            .dirty
-            .front()
-            .copied()
-            .filter(|mark| mark.segment_base == segment_base && mark.end <= settles)
-        {
-            self.dirty.pop_front();
-            cleared += mark.bytes;
-            let segment = self.segment_mut(segment_base);
+    /// Marks of an older segment may stand before those of this one, and stay.
+    pub(crate) fn pop_marks(&mut self, segment_base: i64, settles: u64) -> u64 {
+        let (mut cleared, mut last) = (0, None);
+        self.dirty.retain(|mark| {
+            let is_settled = mark.segment_base == segment_base && mark.end <= settles;
+            if is_settled {
+                cleared += mark.bytes;
+                last = Some(*mark);
+            }
+            !is_settled
+        });
+        let segment = self.segment_mut(segment_base);
+        if let Some(mark) = last.filter(|mark| mark.end > segment.settled_end) {
             segment.settled_end = mark.end;
             segment.settled_next_offset = mark.next_offset;
         }
