@@ -241,6 +241,8 @@ async fn fill_with_zeros(path: &Path, bytes: u64) -> Result<(), FileError> {
     if file.size().await? > bytes {
         file.truncate(bytes).await?;
     }
+    // A first start that was killed may have left zeros in flight, which would land on what is journaled later: this waits.
+    file.allocate(0, bytes).await?;
     let zeros = Rc::new(Buffer::zeroed(STEP_BYTES.min(bytes) as usize));
     let mut position = 0;
     while position < bytes {
