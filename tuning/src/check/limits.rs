@@ -1,0 +1,62 @@
+//! The process's limits (`ulimit`).
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::finding::{Finding, Severity};
+
+/// What the executors refuse to start below.
+const MEMORY_LOCK_BYTES_MIN: u64 = 512 << 10;
+
+const MEMORY_LOCK: &str = "Read buffers are registered with the kernel, which locks them in memory, once for each ring. Below \
+     512 KiB no shard starts; below what the configuration wants, reads use ordinary memory and cost a little more.";
+const DESCRIPTORS: &str = "Each connection and each open segment takes a file descriptor. At the limit new connections are \
+     refused; nothing that is acknowledged is at risk.";
+const DESCRIPTORS_REMEDY: &str = "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit";
+
+pub(super) fn memory_lock(wanted_bytes: u64) -> Finding {
+    describe_memory_lock(getrlimit(Resource::Memlock).current, wanted_bytes)
+}
+
+/// `None` is unlimited.
+fn describe_memory_lock(limit_bytes: Option<u64>, wanted_bytes: u64) -> Finding {
+    let found = |line: String| Finding::new("memory-lock", MEMORY_LOCK, line);
+    let Some(limit_bytes) = limit_bytes else { return found("unlimited".to_owned()) };
+    let line = format!("{} KiB may be locked, {} KiB are wanted", limit_bytes >> 10, wanted_bytes >> 10);
+    let remedy =
+        "ulimit -l unlimited, LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1 for docker";
+    match limit_bytes {
+        _ if limit_bytes < MEMORY_LOCK_BYTES_MIN => found(line).hurts(Severity::Fatal, remedy),
+        _ if limit_bytes < wanted_bytes => found(line).hurts(Severity::Note, remedy),
+        _ => found(line),
+    }
+}
+
+pub(super) fn descriptors(needed: u64) -> Finding {
+    let found = |line: String| Finding::new("descriptors", DESCRIPTORS, line);
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < needed => found(format!("{limit} may be open, {needed} can be needed"))
+            .hurts(Severity::Warning, DESCRIPTORS_REMEDY),
+        Some(limit) => found(format!("{limit} may be open, {needed} can be needed")),
+        None => found("unlimited".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locked_memory_is_fatal_below_the_minimum_and_a_note_below_the_wish() {
+        let severity = |limit_kib: u64| describe_memory_lock(Some(limit_kib << 10), 6 << 20).severity;
+        assert_eq!(severity(64), Severity::Fatal);
+        assert_eq!(severity(1024), Severity::Note);
+        assert_eq!(severity(8192), Severity::Fine);
+        assert_eq!(describe_memory_lock(None, 6 << 20).severity, Severity::Fine);
+    }
+
+    #[test]
+    fn too_few_descriptors_are_a_warning() {
+        assert_eq!(descriptors(u64::MAX - 1).severity, Severity::Warning);
+        assert_eq!(descriptors(1).severity, Severity::Fine);
+    }
+}
