@@ -3,11 +3,12 @@
 
 mod on_shards;
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use on_shards::{on_one_shard, on_two_shards};
-use runtime::executor::ShardId;
+use runtime::executor::{self, ShardId};
 use runtime::mesh::{self, Closed, SendError};
 use runtime::{clock, task, thread};
 
@@ -56,6 +57,46 @@ fn an_idle_shard_is_woken_by_a_message() {
             }
         }
     });
+}
+
+/// Two shards that asked each other and waited slept for ever: glommio went to sleep with ready tasks when an event came
+/// between waking them and running them (`uring/executor/heartbeat.rs`). Threads that take the cores away now and then make
+/// such moments frequent; few messages in flight make each sleep matter.
+#[test]
+fn shards_that_wait_for_each_other_never_sleep_for_ever() {
+    let plan = mesh::plan::<u64>(2, 8);
+    let stop = Arc::new(AtomicBool::new(false));
+    let disturbing: Vec<_> = executor::affinity_cores()
+        .into_iter()
+        .map(|core| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                executor::pin_thread(core);
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    on_two_shards(move |shard| {
+        let plan = plan.clone();
+        async move {
+            let mesh = plan.join(shard).await;
+            let other = if shard == FIRST { SECOND } else { FIRST };
+            for number in 0..4 {
+                mesh.send(other, number).await.unwrap();
+            }
+            for number in 4..50_000 {
+                assert_eq!(mesh.receive().await, Some((other, number - 4)));
+                // The other one may have had all it waits for, and left.
+                let _ = mesh.send(other, number).await;
+            }
+        }
+    });
+    stop.store(true, Ordering::Relaxed);
+    for thread in disturbing {
+        thread.join().unwrap();
+    }
 }
 
 #[test]
@@ -148,7 +189,7 @@ fn a_thread_and_a_shard_talk_over_bounded_channels() {
     let (to_thread, from_shard) = thread::channel_to_thread::<u32>(2);
     let (ends, ends_of_shard) = mpsc::channel();
     ends.send((from_thread, to_thread)).unwrap();
-    let ends_of_shard = std::sync::Arc::new(std::sync::Mutex::new(ends_of_shard));
+    let ends_of_shard = Arc::new(std::sync::Mutex::new(ends_of_shard));
     let asking = std::thread::spawn(move || {
         for number in 0..100 {
             to_shard.send_blocking(number).unwrap();
