@@ -2,16 +2,15 @@
 //!
 //! Everything runs on the shard that made the client, and ends with it.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::IoSlice;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use runtime::net::{ReadHalf, TcpStream, WriteHalf};
 use runtime::{clock, net, random, task};
 use wire::limits;
 
+use super::until;
 use crate::client::Client;
 use crate::core::{Action, Clock, FrameReader, LinkRef, Moment, Outgoing, Transmit};
 use crate::error::ClientError;
@@ -100,13 +99,12 @@ async fn read(shared: &Shared, link: LinkRef, mut half: ReadHalf) {
     let mut whole = Vec::new();
     loop {
         let over = poll_fn(|context| shared.core().poll_over(link, context));
-        let received = match until(over, half.read_into(frames.receive_buffer())).await {
+        match until(over, half.read_into(frames.receive_buffer())).await {
             None => return,
             Some(Ok(0)) => return lost(shared, link, "closed by the broker"),
             Some(Ok(_)) => {}
             Some(Err(error)) => return lost(shared, link, &error.to_string()),
         };
-        let () = received;
         let result = loop {
             match frames.next_frame() {
                 Ok(Some(frame)) => whole.push(frame),
@@ -120,19 +118,6 @@ async fn read(shared: &Shared, link: LinkRef, mut half: ReadHalf) {
         }
         task::yield_if_needed().await;
     }
-}
-
-/// `future`, unless `over` is ready first. Reading is safe to drop: a dropped read has taken no bytes.
-async fn until<T>(over: impl Future<Output = ()>, future: impl Future<Output = T>) -> Option<T> {
-    let mut over = pin!(over);
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        if over.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 async fn write(shared: Arc<Shared>, link: LinkRef, mut half: WriteHalf) {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use wire::limits;
 
+use super::until;
 use crate::client::Client;
 use crate::core::{Action, Clock, FrameReader, LinkRef, Moment, Outgoing, Transmit};
 use crate::error::ClientError;
@@ -121,13 +122,8 @@ async fn read(shared: &Shared, link: LinkRef, mut half: OwnedReadHalf) {
     let mut frames = FrameReader::new(limits::FRAME_BYTES_MAX);
     let mut whole = Vec::new();
     loop {
-        let received = {
-            let over = poll_fn(|context| shared.core().poll_over(link, context));
-            tokio::select! {
-                () = over => return,
-                received = half.read_buf(frames.receive_buffer()) => received,
-            }
-        };
+        let over = poll_fn(|context| shared.core().poll_over(link, context));
+        let Some(received) = until(over, half.read_buf(frames.receive_buffer())).await else { return };
         match received {
             Ok(0) => return lost(shared, link, "closed by the broker"),
             Ok(_) => {}
