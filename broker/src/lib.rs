@@ -1,1 +1,42 @@
 //! The server: shards, catalog, handlers, listeners.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`server`] | a broker planned, started on every shard, stopped in order |
+//! | `net` | the ports; the first byte tells the protocol |
+//! | `native` | the native protocol: frames to requests, outcomes to frames |
+//! | `handlers` | what requests do, whichever protocol they came by |
+//! | `shard` | one shard's state, and its lanes to the others |
+//! | [`catalog`] | topics, settings, placement: a pure state machine over a log of its own |
+//! | [`request`] | requests and replies without a protocol |
+//!
+//! Imports run from the top of the table to the bottom, never up.
+//!
+//! ```no_run
+//! use broker::{Config, Server};
+//!
+//! let plan = Server::plan(Config::default()).unwrap();
+//! plan.on_ready(|ready| eprintln!("ready {}", ready.shared));
+//! let options = plan.config().executor_options();
+//! runtime::executor::run(options, move |shard| plan.clone().run_shard(shard)).unwrap();
+//! ```
+
+#![deny(unsafe_code)]
+
+pub mod catalog;
+mod catalog_writer;
+pub mod config;
+mod handlers;
+pub mod limits;
+pub mod meta;
+mod metrics;
+mod native;
+mod net;
+pub mod request;
+pub mod server;
+pub mod session;
+mod shard;
+
+pub use config::{Config, ConfigError};
+pub use server::{Ready, ServeError, Server, ServerPlan, StopHandle};
+pub use storage::Durability;

@@ -1,0 +1,206 @@
+//! What a broker is told. Every field has the default of the command line's flag of the same name.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use storage::Durability;
+use thiserror::Error;
+
+use crate::limits;
+
+/// How to run a broker. Plain values; copied to every shard.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data folder; made if it is missing.
+    pub data: PathBuf,
+    /// The shared address, `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Shard i listens on this port + i, on the host of `listen`; 0 takes free ones.
+    pub shard_ports: u16,
+    /// The host clients are told; else the local address of the connection they ask on.
+    pub advertise: Option<String>,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Used when the data folder is made; afterwards the folder says.
+    pub node_id: u32,
+    /// One shard each, in this order. Empty: the affinity mask, but no more than the cgroup's CPU quota.
+    pub cores: Vec<usize>,
+    /// Bounds all buffers and caches of all shards. `None`: a quarter of the machine's or the cgroup's.
+    pub memory_bytes: Option<usize>,
+    /// How long an idle shard looks for work before it sleeps.
+    pub spin_before_park: Duration,
+    /// Added to each durable write; a measuring switch.
+    pub flush_delay: Duration,
+    /// Files of each shard's journal ring.
+    pub ring_files: u32,
+    /// Size of each; a multiple of 4 KiB.
+    pub ring_file_bytes: u64,
+    /// The largest frame taken.
+    pub frame_bytes_max: usize,
+    /// The largest batch taken, whatever a topic says.
+    pub batch_bytes_max: usize,
+    /// Bytes of batches of one connection without an answer; beyond it the connection is not read.
+    pub in_flight_bytes_max: usize,
+    /// Connections a shard serves.
+    pub connections_per_shard_max: usize,
+    /// From the accept to a Hello.
+    pub handshake_timeout: Duration,
+    /// How long a frame that began may make no progress.
+    pub receive_stall_timeout: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub send_stall_timeout: Duration,
+}
+
+/// A configuration that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    #[error("{0} cores are more shards than the ports from {1} on have numbers for")]
+    Ports(usize, u16),
+    #[error("--memory {bytes}: each of {shards} shards needs at least {needed}")]
+    Memory { bytes: usize, shards: usize, needed: usize },
+    #[error("the frame limit of {frame} bytes does not hold a batch of {batch}")]
+    FrameBelowBatch { frame: usize, batch: usize },
+    #[error("core {core} is named twice")]
+    CoreTwice { core: usize },
+    #[error("no core to run on")]
+    NoCores,
+}
+
+/// Below this a shard cannot hold one default batch in each of its stages.
+const SHARD_MEMORY_BYTES_MIN: usize = 32 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./corelog-data"),
+            listen: "127.0.0.1:9092".to_owned(),
+            shard_ports: 7401,
+            advertise: None,
+            durability: Durability::Fsync,
+            node_id: 0,
+            cores: Vec::new(),
+            memory_bytes: None,
+            spin_before_park: Duration::ZERO,
+            flush_delay: Duration::ZERO,
+            ring_files: storage::limits::RING_FILES_DEFAULT,
+            ring_file_bytes: storage::limits::RING_FILE_BYTES_DEFAULT,
+            frame_bytes_max: wire::limits::FRAME_BYTES_DEFAULT,
+            batch_bytes_max: wire::limits::BATCH_BYTES_DEFAULT,
+            in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
+            connections_per_shard_max: limits::CONNECTIONS_PER_SHARD_MAX,
+            handshake_timeout: limits::HANDSHAKE_TIMEOUT,
+            receive_stall_timeout: limits::RECEIVE_STALL_TIMEOUT,
+            send_stall_timeout: limits::SEND_STALL_TIMEOUT,
+        }
+    }
+}
+
+impl Config {
+    /// Fills in what is left to the machine, and checks the rest. Reads `/proc` and `/sys`: before any shard runs.
+    pub fn resolved(mut self) -> Result<Self, ConfigError> {
+        if self.cores.is_empty() {
+            self.cores = runtime::executor::affinity_cores();
+            if let Some(quota) = runtime::executor::cpu_quota_cores() {
+                self.cores.truncate((quota.ceil() as usize).max(1));
+            }
+        }
+        let shards = self.cores.len();
+        if shards == 0 {
+            return Err(ConfigError::NoCores);
+        }
+        for (index, &core) in self.cores.iter().enumerate() {
+            if self.cores[..index].contains(&core) {
+                return Err(ConfigError::CoreTwice { core });
+            }
+        }
+        let last_port = usize::from(self.shard_ports) + shards - 1;
+        if self.shard_ports != 0 && last_port > usize::from(u16::MAX) {
+            return Err(ConfigError::Ports(shards, self.shard_ports));
+        }
+        let bytes = *self.memory_bytes.get_or_insert_with(|| machine_memory_bytes() / 4);
+        if bytes / shards < SHARD_MEMORY_BYTES_MIN {
+            return Err(ConfigError::Memory { bytes, shards, needed: SHARD_MEMORY_BYTES_MIN });
+        }
+        let (frame, batch) = (self.frame_bytes_max, self.batch_bytes_max);
+        if frame > wire::limits::FRAME_BYTES_MAX || frame < batch + (64 << 10) {
+            return Err(ConfigError::FrameBelowBatch { frame, batch });
+        }
+        Ok(self)
+    }
+
+    /// How many shards there are, once resolved.
+    pub fn shards(&self) -> u16 {
+        u16::try_from(self.cores.len()).expect("cores are numbered with 16 bits")
+    }
+
+    /// The share of one shard.
+    pub(crate) fn shard_memory_bytes(&self) -> usize {
+        self.memory_bytes.expect("resolved") / self.cores.len()
+    }
+
+    /// Bytes a shard may hold of frames that are being received.
+    pub fn receive_bytes_max(&self) -> usize {
+        self.shard_memory_bytes() / 8
+    }
+
+    /// Bytes a shard may hold of batches that were read and are not sent yet.
+    pub fn outgoing_bytes_max(&self) -> usize {
+        self.shard_memory_bytes() / 8
+    }
+
+    /// The executors for this broker.
+    #[cfg(not(feature = "simulator"))]
+    pub fn executor_options(&self) -> runtime::executor::ExecutorOptions {
+        let mut options = runtime::executor::ExecutorOptions::new("shard", self.cores.clone());
+        options.spin_before_park = self.spin_before_park;
+        options.flush_delay = self.flush_delay;
+        options
+    }
+
+    /// What each shard's storage is told.
+    pub(crate) fn storage_options(&self) -> storage::StorageOptions {
+        let mut options = storage::StorageOptions::new(&self.data);
+        options.durability = self.durability;
+        // An eighth each for what is received and what is sent.
+        options.memory_bytes = self.shard_memory_bytes() / 4 * 3;
+        options.ring_files = self.ring_files;
+        options.ring_file_bytes = self.ring_file_bytes;
+        options
+    }
+}
+
+/// The cgroup's limit, or the machine's memory. 1 GiB where neither can be read.
+fn machine_memory_bytes() -> usize {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().trim_end_matches("kB").trim().parse::<usize>().ok().map(|kib| kib << 10)
+    });
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let cgroup = cgroup.and_then(|text| text.trim().parse::<usize>().ok());
+    match (machine, cgroup) {
+        (Some(machine), Some(cgroup)) => machine.min(cgroup),
+        (Some(bytes), None) | (None, Some(bytes)) => bytes,
+        (None, None) => 1 << 30,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        let config = Config::default().resolved().unwrap();
+        assert!(config.shards() > 0 && config.memory_bytes.is_some());
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        let twice = Config { cores: vec![1, 1], ..Config::default() };
+        assert_eq!(twice.resolved().unwrap_err(), ConfigError::CoreTwice { core: 1 });
+        let ports = Config { cores: vec![0, 1], shard_ports: u16::MAX, ..Config::default() };
+        assert_eq!(ports.resolved().unwrap_err(), ConfigError::Ports(2, u16::MAX));
+        let memory = Config { memory_bytes: Some(1 << 20), ..Config::default() };
+        assert!(matches!(memory.resolved(), Err(ConfigError::Memory { .. })));
+    }
+}

@@ -1,0 +1,18 @@
+//! What requests do, whichever protocol they came by. One file a kind of request; each passes
+//! [`authorize`](crate::session::authorize) before it acts.
+
+mod fetch;
+mod node;
+mod offsets;
+mod produce;
+mod remote;
+mod topics;
+
+pub(crate) use fetch::{PartitionReader, fetch};
+pub(crate) use node::describe_node;
+pub(crate) use offsets::find_offset;
+pub(crate) use produce::produce;
+pub(crate) use remote::run_mesh;
+pub(crate) use topics::{
+    TopicDescription, alter_topic, create_topic, delete_topic, describe_topic, init_producer,
+};

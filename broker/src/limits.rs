@@ -1,0 +1,104 @@
+//! How much of anything the broker holds at once, and what happens there. Sizes on the wire are in [`wire::limits`].
+//!
+//! Memory of the network side of a shard, at most: `CONNECTIONS_PER_SHARD_MAX` x `RECEIVE_BYTES_IDLE` for idle ones, plus
+//! `Config::receive_bytes_max` for what is being received, plus `Config::outgoing_bytes_max` for what is being sent (plus
+//! one batch for each connection that reads beyond it). What was received and is not yet durable is the storage's to bound.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+// ------------------------------------------------------------------------------------------------------- catalog
+
+/// Partitions of a topic that is created without saying how many.
+pub const PARTITIONS_DEFAULT: u32 = 1;
+/// Partitions of one topic: its record (10 bytes each) stays a small part of a catalog record.
+pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+/// Partitions of one broker: a MetadataReply of so many still fits its frame.
+pub const PARTITIONS_MAX: usize = 100_000;
+/// The longest record of the catalog's log: a snapshot of `PARTITIONS_MAX` topics of one partition each takes about
+/// 300 bytes a topic with its longest name, and a few settings.
+pub const CATALOG_RECORD_BYTES_MAX: usize = 64 * MIB;
+/// The largest catalog file: a snapshot, and changes up to twice its size before it is rewritten.
+pub const CATALOG_FILE_BYTES_MAX: u64 = 4 * CATALOG_RECORD_BYTES_MAX as u64;
+/// Commands that one write to the catalog's log takes; more wait for the next.
+pub const COMMANDS_PER_WRITE_MAX: usize = 64;
+/// Commands that wait for the catalog; more are refused (retriable).
+pub const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Producer ids a shard takes from the catalog at a time. A restart loses what is left of a block.
+pub const PRODUCER_ID_BLOCK: u32 = 1_000;
+
+const _: () = assert!(PARTITIONS_PER_TOPIC_MAX as usize <= PARTITIONS_MAX);
+const _: () = assert!(PARTITIONS_MAX * 320 <= CATALOG_RECORD_BYTES_MAX);
+
+// ---------------------------------------------------------------------------------------------------------- mesh
+
+/// Messages a lane between two shards holds. Each is a batch; a full lane makes its sender wait.
+pub const MESH_LANE_MESSAGES: usize = 256;
+/// Requests forwarded in one message.
+pub const FORWARDED_PER_MESSAGE_MAX: usize = 1_024;
+/// Bytes of misrouted batches a shard has under way to one other; beyond it the connections that misroute wait.
+pub const FORWARDED_BYTES_MAX: usize = 64 * MIB;
+
+// --------------------------------------------------------------------------------------------------- connections
+
+/// Connections a shard serves; one more is told so and closed.
+pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
+/// From the accept to a served Hello; then the connection is closed.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A frame that began must make progress within this time, else the connection is closed: it holds memory.
+pub const RECEIVE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A peer must take some of what is sent within this time, else the connection is closed: it holds memory.
+pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often connections are looked over for the times above. Not a timer a connection.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that received nothing for so long gives its receive buffer back.
+pub const RECEIVE_IDLE: Duration = Duration::from_secs(2);
+
+/// The receive buffer of an idle connection.
+pub const RECEIVE_BYTES_IDLE: usize = 2 * KIB;
+/// The receive buffer of a busy one: it doubles with each read that fills it.
+pub const RECEIVE_BYTES_BUSY: usize = 512 * KIB;
+/// A larger payload gets a buffer of its own, which it is received into without a further copy.
+pub const PAYLOAD_IN_BUFFER_MAX: usize = 128 * KIB;
+/// What a payload's own buffer reserves first. It doubles as bytes arrive, never on the word of a header alone.
+pub const PAYLOAD_RESERVE_BYTES: usize = MIB;
+
+/// Produce requests of a connection without an answer; at it the connection is not read.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 16 * 1024;
+/// Bytes of batches of a connection without an answer; at it the connection is not read.
+pub const IN_FLIGHT_BYTES_MAX: usize = 32 * MIB;
+/// Requests of a connection that run as tasks (waiting fetches, topic changes); more are refused (retriable).
+pub const TASKS_PER_CONNECTION_MAX: usize = 1_024;
+/// Subscriptions of a connection; more are refused (retriable).
+pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 16 * 1024;
+/// Answers a peer has not taken; at it the connection is not read.
+pub const ANSWER_BYTES_MAX: usize = 4 * MIB;
+/// Batches read for a connection and not sent yet; beyond it subscriptions and fetches wait.
+pub const OUTGOING_BYTES_PER_CONNECTION_MAX: usize = 4 * MIB;
+/// What a connection may read while the shard's share for outgoing bytes is in use, and what the largest push holds then.
+pub const OUTGOING_BYTES_PER_CONNECTION_MIN: usize = 64 * KIB;
+/// A push holds at most this, unless one batch alone is larger.
+pub const PUSH_BYTES_MAX: usize = MIB;
+/// A fetch is answered with at most this, unless one batch alone is larger.
+pub const FETCH_BYTES_MAX: usize = 8 * MIB;
+/// The longest a fetch waits; a longer wish is cut.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a read at another shard's partition waits there before it is asked again.
+pub const REMOTE_READ_WAIT: Duration = Duration::from_secs(5);
+/// Bytes given to the socket in one call, as far as frames allow: answers go first in the next.
+pub const SEND_BYTES_MAX: usize = MIB;
+/// The longest client id, library name and version kept of a Hello.
+pub const CLIENT_NAME_BYTES_MAX: usize = 256;
+
+const _: () = assert!(REQUESTS_IN_FLIGHT_MAX <= wire::limits::ACKS_PER_FRAME_MAX);
+const _: () = assert!(PAYLOAD_IN_BUFFER_MAX < RECEIVE_BYTES_BUSY);
+const _: () = assert!(PUSH_BYTES_MAX <= OUTGOING_BYTES_PER_CONNECTION_MAX);
+const _: () =
+    assert!(FETCH_BYTES_MAX + wire::limits::BATCH_BYTES_DEFAULT <= wire::limits::FRAME_BYTES_DEFAULT);
+
+// ---------------------------------------------------------------------------------------------------------- stop
+
+/// How long requests under way may take after the stop began; then their connections are closed.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

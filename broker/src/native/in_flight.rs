@@ -1,0 +1,70 @@
+//! Produce requests without an answer yet. Hot path: a place is reused, nothing is allocated for a request.
+
+use runtime::clock::Instant;
+
+/// One request.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub(super) correlation_id: u64,
+    pub(super) bytes: u32,
+    pub(super) received_at: Instant,
+    /// False: nobody wants to know.
+    pub(super) acknowledge: bool,
+}
+
+/// The requests of one connection. A request's place is the token of its append.
+#[derive(Default)]
+pub(super) struct InFlight {
+    places: Vec<Request>,
+    free: Vec<u32>,
+    bytes: usize,
+}
+
+impl InFlight {
+    /// Keeps a request; its token.
+    #[inline]
+    pub(super) fn add(&mut self, request: Request) -> u64 {
+        self.bytes += request.bytes as usize;
+        match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = request;
+                u64::from(place)
+            }
+            None => {
+                self.places.push(request);
+                (self.places.len() - 1) as u64
+            }
+        }
+    }
+
+    /// The request of a token, which is free from now on.
+    #[inline]
+    pub(super) fn remove(&mut self, token: u64) -> Request {
+        let request = self.places[token as usize];
+        self.bytes -= request.bytes as usize;
+        self.free.push(token as u32);
+        assert!(self.free.len() <= self.places.len(), "token {token} was answered twice");
+        if self.free.len() == self.places.len() {
+            self.places.clear();
+            self.free.clear();
+        }
+        request
+    }
+
+    /// Gives back the memory of a busier time.
+    pub(super) fn shrink(&mut self) {
+        if self.len() == 0 {
+            *self = Self::default();
+        }
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Bytes of their batches.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

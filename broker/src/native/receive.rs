@@ -1,0 +1,258 @@
+//! Bytes from the socket, cut into frames. Hot path.
+//!
+//! Small frames lie in a receive buffer that grows while reads fill it; a batch is cut out of it without a copy. A large
+//! payload gets a buffer of its own, which is reserved as its bytes arrive.
+//!
+//! Invariants:
+//! - No memory is taken on a header's word: the receive buffer grows by what was received, a payload's buffer by doubling.
+//! - A buffer above the idle size is counted in the shard's receive budget.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::{Buf, Bytes, BytesMut};
+use runtime::clock;
+use runtime::net::ReadHalf;
+use wire::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader, verify};
+
+use super::connection::{Connection, Life};
+use crate::limits;
+use crate::shard::Reservation;
+
+/// How long a payload waits for the shard's receive memory. All may hold parts and none be whole: then some must go.
+const RECEIVE_MEMORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Less spare room than this in the buffer is not worth a system call.
+const SPARE_BYTES_MIN: usize = 32 << 10;
+
+/// Why no more is received.
+pub(super) enum Ended {
+    /// The peer said so, or the connection drains or is closed.
+    Over,
+    Frame(FrameError),
+    /// The shard's receive memory was in use for too long.
+    NoMemory,
+}
+
+/// One frame.
+pub(super) struct Frame {
+    pub(super) header: FrameHeader,
+    pub(super) body: Bytes,
+    pub(super) payload: Bytes,
+}
+
+/// The receiving half of a connection.
+pub(super) struct Receiver {
+    half: ReadHalf,
+    buffer: BytesMut,
+    /// What the buffer is made for; doubles with reads that fill it.
+    read_bytes: usize,
+    /// Above the idle size.
+    held: Option<Reservation>,
+}
+
+impl Receiver {
+    pub(super) fn new(half: ReadHalf, received: BytesMut) -> Self {
+        Self { half, buffer: received, read_bytes: limits::RECEIVE_BYTES_IDLE, held: None }
+    }
+
+    /// The next frame that has arrived whole, if one has. Its checksum is right. `None`: receive more.
+    #[inline]
+    pub(super) fn next_frame(&mut self, frame_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
+        if self.buffer.len() < FRAME_HEADER_BYTES {
+            return Ok(None);
+        }
+        let header = FrameHeader::decode(&self.buffer)?;
+        header.check_frame_bytes(frame_bytes_max)?;
+        let body_end = FRAME_HEADER_BYTES + header.body_length as usize;
+        let end = body_end + header.payload_length as usize;
+        if self.buffer.len() < end {
+            return Ok(None);
+        }
+        let body = self.take_body(body_end)?;
+        let payload = self.buffer.split_to(end - body_end).freeze();
+        Ok(Some(Frame { header, body, payload }))
+    }
+
+    /// The header of a frame whose large payload is still to come, once its body is here. Then
+    /// [`Receiver::receive_payload`] is next.
+    pub(super) fn next_large_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.buffer.len() < FRAME_HEADER_BYTES {
+            return Ok(None);
+        }
+        let header = FrameHeader::decode(&self.buffer)?;
+        let body_end = FRAME_HEADER_BYTES + header.body_length as usize;
+        if (header.payload_length as usize) <= limits::PAYLOAD_IN_BUFFER_MAX || self.buffer.len() < body_end {
+            return Ok(None);
+        }
+        let body = self.take_body(body_end)?;
+        Ok(Some(Frame { header, body, payload: Bytes::new() }))
+    }
+
+    fn take_body(&mut self, body_end: usize) -> Result<Bytes, FrameError> {
+        let (header, rest) = self.buffer.split_at(FRAME_HEADER_BYTES);
+        verify(header, &rest[..body_end - FRAME_HEADER_BYTES])?;
+        let mut body = self.buffer.split_to(body_end).freeze();
+        body.advance(FRAME_HEADER_BYTES);
+        Ok(body)
+    }
+
+    /// Receives more into the buffer.
+    pub(super) async fn receive(&mut self, connection: &Connection) -> Result<(), Ended> {
+        connection.mid_frame.set(!self.buffer.is_empty());
+        loop {
+            self.make_room(connection);
+            let room = self.buffer.capacity() - self.buffer.len();
+            let count = match receive_some(&mut self.half, &mut self.buffer, connection).await? {
+                Some(count) => count,
+                None => {
+                    self.give_back();
+                    continue;
+                }
+            };
+            connection.shard().metrics.received_bytes.add(count as u64);
+            if count * 2 >= room || count >= SPARE_BYTES_MIN / 2 {
+                self.read_bytes = (self.read_bytes * 4).min(limits::RECEIVE_BYTES_BUSY);
+            }
+            return Ok(());
+        }
+    }
+
+    fn make_room(&mut self, connection: &Connection) {
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare >= self.read_bytes.min(SPARE_BYTES_MIN) {
+            return;
+        }
+        let held = self.held.as_ref().map_or(limits::RECEIVE_BYTES_IDLE, Reservation::bytes);
+        if self.read_bytes > held {
+            match connection.shard().receive_budget.try_reserve(self.read_bytes) {
+                Some(reservation) => self.held = Some(reservation),
+                // Goes on with what it has: slower, and no larger.
+                None => self.read_bytes = held,
+            }
+        }
+        self.buffer.reserve(self.read_bytes);
+    }
+
+    /// Back to the size of an idle connection.
+    fn give_back(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            self.read_bytes = limits::RECEIVE_BYTES_IDLE;
+            self.held = None;
+        }
+    }
+
+    /// Receives the payload of a large frame into a buffer of its own.
+    pub(super) async fn receive_payload(
+        &mut self,
+        length: usize,
+        connection: &Connection,
+    ) -> Result<(Bytes, Reservation), Ended> {
+        connection.mid_frame.set(true);
+        let first = length.min(limits::PAYLOAD_RESERVE_BYTES);
+        let mut held = reserve_receive(connection, first).await?;
+        let mut payload = BytesMut::with_capacity(first);
+        let here = self.buffer.len().min(length);
+        payload.extend_from_slice(&self.buffer[..here]);
+        self.buffer.advance(here);
+        while payload.len() < length {
+            if payload.len() == payload.capacity() {
+                let grown = (payload.len() * 2).min(length);
+                held.absorb(reserve_receive(connection, grown - payload.len()).await?);
+                payload.reserve(grown - payload.len());
+            }
+            let received = receive_some(&mut self.half, &mut payload, connection).await?;
+            connection.shard().metrics.received_bytes.add(received.unwrap_or(0) as u64);
+        }
+        if payload.len() > length {
+            // The allocator gave more than was asked for: what follows the payload begins the next frames.
+            let rest = payload.split_off(length);
+            assert!(self.buffer.is_empty(), "the payload was taken from the buffer first");
+            self.buffer = rest;
+        }
+        Ok((payload.freeze(), held))
+    }
+
+    /// Reads and drops `bytes` of a frame that nobody understands.
+    pub(super) async fn skip(&mut self, bytes: u64, connection: &Connection) -> Result<(), Ended> {
+        let mut left = bytes;
+        loop {
+            let here = (self.buffer.len() as u64).min(left);
+            self.buffer.advance(here as usize);
+            left -= here;
+            if left == 0 {
+                return Ok(());
+            }
+            self.receive(connection).await?;
+        }
+    }
+
+    /// Reads and drops what still comes, for a moment: a socket closed with unread bytes takes back what was sent last.
+    pub(super) async fn linger(mut self) {
+        const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+        const LINGER_BYTES_MAX: usize = 16 << 20;
+        let discard = async {
+            let mut dropped = 0;
+            let mut sink = BytesMut::with_capacity(limits::PAYLOAD_IN_BUFFER_MAX);
+            while dropped < LINGER_BYTES_MAX {
+                match self.half.read_into(&mut sink).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => dropped += count,
+                }
+                sink.clear();
+            }
+        };
+        // The peer's end of the stream is the usual end of it.
+        let _ = clock::timeout(LINGER, discard).await;
+    }
+}
+
+/// Receives into spare capacity. `None`: interrupted, because the buffer is wanted back.
+async fn receive_some(
+    half: &mut ReadHalf,
+    buffer: &mut BytesMut,
+    connection: &Connection,
+) -> Result<Option<usize>, Ended> {
+    let mut read = pin!(half.read_into(buffer));
+    let received = poll_fn(|context| {
+        if connection.life() != Life::Open {
+            return Poll::Ready(Some(Ok(0)));
+        }
+        if let Poll::Ready(received) = read.as_mut().poll(context) {
+            return Poll::Ready(Some(received));
+        }
+        while connection.reader.poll_raised(context).is_ready() {
+            if connection.life() != Life::Open || connection.give_back.get() {
+                return Poll::Ready(None);
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    match received {
+        // The mark stays until something is received: an idle connection is woken for it once.
+        None => {
+            if connection.life() == Life::Open {
+                Ok(None)
+            } else {
+                Err(Ended::Over)
+            }
+        }
+        Some(Ok(0)) | Some(Err(_)) => Err(Ended::Over),
+        Some(Ok(count)) => {
+            connection.give_back.set(false);
+            connection.received_at.set(clock::now());
+            Ok(Some(count))
+        }
+    }
+}
+
+async fn reserve_receive(connection: &Connection, bytes: usize) -> Result<Reservation, Ended> {
+    let budget = &connection.shard().receive_budget;
+    if let Some(reservation) = budget.try_reserve(bytes) {
+        return Ok(reservation);
+    }
+    connection.shard().metrics.stalls_for_receive_memory.add(1);
+    clock::timeout(RECEIVE_MEMORY_PATIENCE, budget.reserve(bytes)).await.map_err(|_| Ended::NoMemory)
+}

@@ -1,0 +1,120 @@
+//! The doors of a shard: the shared port, and its own. Every port speaks every protocol; the first byte tells which.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_lite::future;
+use runtime::clock;
+use runtime::net::{TcpListener, TcpStream};
+
+use crate::limits;
+use crate::native::{self, ConnectionEnds, NativeService};
+use crate::session::Listener;
+
+/// After an error of accepting (no descriptors left, mostly) the next try waits: at once would be a busy loop.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The listeners of one shard.
+pub(crate) struct Doors {
+    shared: TcpListener,
+    own: TcpListener,
+}
+
+impl Doors {
+    /// Takes both ports. Port 0 takes a free one.
+    pub(crate) fn bind(shared: SocketAddr, own: SocketAddr) -> io::Result<Self> {
+        Ok(Self { shared: TcpListener::bind(shared)?, own: TcpListener::bind(own)? })
+    }
+
+    /// What was taken: the shared address, and the shard's own.
+    pub(crate) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.shared.local_addr()?, self.own.local_addr()?))
+    }
+
+    /// Accepts until the shard's gate for requests closes.
+    pub(crate) fn open(self, service: &Rc<NativeService>) {
+        let gate = &service.shard().requests;
+        // A gate that closes already has nothing to accept for.
+        drop(gate.spawn(accept_all(service.clone(), self.shared, Listener::Shared)));
+        drop(gate.spawn(accept_all(service.clone(), self.own, Listener::Shard)));
+    }
+}
+
+async fn accept_all(service: Rc<NativeService>, listener: TcpListener, kind: Listener) {
+    let shard = service.shard().clone();
+    loop {
+        let next = async { Some(listener.accept().await) };
+        let closing = async {
+            shard.requests.closing().await;
+            None
+        };
+        match future::or(closing, next).await {
+            None => return,
+            Some(Ok(stream)) => accept(&service, stream, kind),
+            Some(Err(error)) => {
+                tracing::warn!(%error, shard = %shard.id, "cannot accept a connection");
+                clock::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+fn accept(service: &Rc<NativeService>, stream: TcpStream, kind: Listener) {
+    let shard = service.shard();
+    shard.metrics.connections_accepted.add(1);
+    if shard.connections_open.get() >= shard.config.connections_per_shard_max {
+        shard.metrics.connections_refused.add(1);
+        tracing::warn!(shard = %shard.id, limit = shard.config.connections_per_shard_max, "connection refused");
+        return;
+    }
+    // A connection that is gone already has no addresses.
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    shard.connections_open.set(shard.connections_open.get() + 1);
+    let service = service.clone();
+    let serving = async move {
+        serve(&service, stream, peer, local, kind).await;
+        let shard = service.shard();
+        shard.connections_open.set(shard.connections_open.get() - 1);
+    };
+    if shard.requests.spawn(serving).is_err() {
+        shard.connections_open.set(shard.connections_open.get() - 1);
+    }
+}
+
+/// Waits for the first byte, which tells the protocol.
+async fn serve(
+    service: &Rc<NativeService>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    listener: Listener,
+) {
+    let shard = service.shard();
+    let (mut read, write) = stream.split();
+    let mut received = BytesMut::with_capacity(limits::RECEIVE_BYTES_IDLE);
+    let first = async {
+        let first = async { read.read_into(&mut received).await.unwrap_or(0) };
+        let closing = async {
+            shard.requests.closing().await;
+            0
+        };
+        future::or(first, closing).await
+    };
+    let count = clock::timeout(shard.config.handshake_timeout, first).await.unwrap_or(0);
+    match received.first() {
+        _ if count == 0 => {}
+        Some(&native::FIRST_BYTE) => {
+            let ends = ConnectionEnds { read, write, received, peer, local, listener };
+            native::serve_connection(service.clone(), ends).await;
+        }
+        // A Kafka request begins below 0x07, TLS with 0x16; neither is spoken yet.
+        Some(first) => {
+            shard.metrics.connections_refused.add(1);
+            tracing::debug!(%peer, first, "connection in an unknown protocol refused");
+        }
+        None => {}
+    }
+}

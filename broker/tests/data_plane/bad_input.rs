@@ -1,0 +1,149 @@
+//! What no client of ours sends. Whatever one connection does, another goes on.
+
+use std::io::{Read, Write};
+
+use crate::fixture::{DataFolder, RawClient, RunningBroker, batch_of, config};
+use wire::codes::ErrorCode;
+use wire::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC};
+use wire::native::{Error, Hello, HelloReply, Metadata, Ping, Pong, TopicSelection};
+
+fn header(kind: u16, body_length: u32, payload_length: u32) -> [u8; FRAME_HEADER_BYTES] {
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    bytes[..4].copy_from_slice(&FRAME_MAGIC);
+    bytes[4] = 1;
+    bytes[6..8].copy_from_slice(&kind.to_le_bytes());
+    bytes[8..16].copy_from_slice(&77_u64.to_le_bytes());
+    bytes[24..28].copy_from_slice(&body_length.to_le_bytes());
+    bytes[28..32].copy_from_slice(&payload_length.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..36]);
+    bytes[36..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn closes_with(mut client: RawClient, code: ErrorCode) {
+    assert_eq!(client.receive().decode::<Error>().code, code);
+    assert!(client.try_receive().is_none(), "the connection is closed after it");
+}
+
+#[test]
+fn nothing_is_served_before_hello() {
+    let data = DataFolder::new("before-hello");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = RawClient::connect(broker.shared());
+    client.send(&Metadata { topics: TopicSelection::All, follow: false }, &[]);
+    closes_with(client, ErrorCode::HandshakeRequired);
+    let mut client = RawClient::connect(broker.shared());
+    let reply: HelloReply = client.hello(&Hello { protocol_min: 7, protocol_max: 9, ..Hello::default() });
+    assert_eq!(reply.code, ErrorCode::UnsupportedVersion);
+    assert!(client.try_receive().is_none());
+    let cluster_id = Some(uuid::Uuid::from_u128(5));
+    let other = Hello { protocol_min: 1, protocol_max: 1, cluster_id, ..Hello::default() };
+    assert_eq!(RawClient::connect(broker.shared()).hello(&other).code, ErrorCode::WrongCluster);
+}
+
+#[test]
+fn other_protocols_are_closed_without_a_word() {
+    let data = DataFolder::new("protocols");
+    let broker = RunningBroker::start(config(&data));
+    for first in [&b"\x00\x00\x00\x10"[..], b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"] {
+        let mut client = RawClient::connect(broker.shared());
+        client.stream.write_all(first).unwrap();
+        let mut bytes = Vec::new();
+        // Closed with unread bytes may arrive as a reset.
+        let _ = client.stream.read_to_end(&mut bytes);
+        assert!(bytes.is_empty());
+    }
+    broker.connect().metadata();
+}
+
+#[test]
+fn a_frame_nobody_understands_is_skipped_where_its_end_is_known() {
+    let data = DataFolder::new("skipped");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = broker.connect();
+    client.stream.write_all(&header(999, 3, 100_000)).unwrap();
+    client.stream.write_all(&vec![9; 100_003]).unwrap();
+    let answer = client.receive();
+    assert_eq!(answer.header.correlation_id, 77);
+    assert_eq!(answer.decode::<Error>().code, ErrorCode::UnknownKind);
+    assert_eq!(client.ask(&Ping { sent_at_us: 3 }).decode::<Pong>().sent_at_us, 3);
+    // A body that is none is answered too.
+    client.stream.write_all(&header(64, 0, 0)).unwrap();
+    assert_eq!(client.receive().decode::<Error>().code, ErrorCode::MalformedBody);
+    client.metadata();
+}
+
+#[test]
+fn a_stream_that_is_lost_is_closed_with_the_reason() {
+    let data = DataFolder::new("lost");
+    let broker = RunningBroker::start(config(&data));
+    let mut checksum = header(64, 0, 0);
+    checksum[36] ^= 1;
+    let mut version = header(64, 0, 0);
+    version[4] = 9;
+    let cases = [
+        (checksum, ErrorCode::MalformedFrame),
+        (version, ErrorCode::UnsupportedVersion),
+        (header(16, 5_000, 0), ErrorCode::FrameTooLarge),
+        (header(16, 50, 60 << 20), ErrorCode::FrameTooLarge),
+    ];
+    for (bytes, code) in cases {
+        let mut client = broker.connect();
+        client.stream.write_all(&bytes).unwrap();
+        closes_with(client, code);
+    }
+}
+
+#[test]
+fn five_hundred_announcements_of_eight_megabytes_take_no_memory() {
+    let data = DataFolder::new("announced");
+    let broker = RunningBroker::start(config(&data));
+    let mut clients: Vec<RawClient> = (0..500).map(|_| broker.connect()).collect();
+    let before = resident_bytes();
+    for client in &mut clients {
+        client.stream.write_all(&header(16, 48, 8 << 20)).unwrap();
+        client.stream.write_all(&[0; 20]).unwrap();
+    }
+    let mut client = broker.connect();
+    let topic = client.create_topic("t", 1);
+    assert_eq!(client.produce(topic, 0, &batch_of(&["undisturbed"])).code, ErrorCode::None);
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes for headers of 500 batches");
+}
+
+#[test]
+fn noise_closes_its_own_connection_only() {
+    let data = DataFolder::new("noise");
+    let broker = RunningBroker::start(config(&data));
+    let mut seed = 1_u64;
+    for round in 0..200 {
+        let mut client = if round % 2 == 0 { RawClient::connect(broker.shared()) } else { broker.connect() };
+        let mut noise: Vec<u8> = (0..200 + round)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 56) as u8
+            })
+            .collect();
+        noise[..4].copy_from_slice(&FRAME_MAGIC);
+        // It may be refused before all of it was taken.
+        let _ = client.stream.write_all(&noise);
+    }
+    broker.connect().metadata();
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_in_time() {
+    let data = DataFolder::new("silent");
+    let handshake_timeout = std::time::Duration::from_millis(50);
+    let broker = RunningBroker::start(broker::Config { handshake_timeout, ..config(&data) });
+    for first in [&b""[..], &FRAME_MAGIC] {
+        let mut client = RawClient::connect(broker.shared());
+        client.stream.write_all(first).unwrap();
+        assert_eq!(client.stream.read(&mut [0; 8]).unwrap(), 0, "the end of the stream");
+    }
+}
+
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
