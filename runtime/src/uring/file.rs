@@ -137,7 +137,7 @@ impl File {
         })
     }
 
-    /// Reads `length` bytes; fewer only at the end of the file, as [`Buffer::len`] says.
+    /// Reads `length` bytes; fewer only at the end of the file, as the buffer's length says.
     ///
     /// # Panics
     /// If position or length is no multiple of 4096.
