@@ -84,7 +84,10 @@ fn rot_in_a_write_that_was_acknowledged_refuses_the_start_and_changes_nothing() 
             flip(&world, RING, write * PAGE + byte);
             let before: Vec<_> = world.disk().files().iter().map(|path| world.disk().read(path)).collect();
             let refused = on(&world, async { open().await.err() });
-            assert!(matches!(refused, Some(RecoveryError::Rot { .. })), "write {write} byte {byte}: {refused:?}");
+            assert!(
+                matches!(refused, Some(RecoveryError::Rot { .. })),
+                "write {write} byte {byte}: {refused:?}"
+            );
             let after: Vec<_> = world.disk().files().iter().map(|path| world.disk().read(path)).collect();
             assert_eq!(before, after);
         }
@@ -178,7 +181,10 @@ fn after_a_failed_journal_write_nothing_is_acknowledged_reads_go_on_and_a_restar
         }
         for _ in 0..3 {
             let refused = append(&log(&store, 2), 100).await.unwrap_err();
-            assert!(matches!(refused, AppendError::JournalFailed { .. }) && refused.may_be_stored(), "{refused}");
+            assert!(
+                matches!(refused, AppendError::JournalFailed { .. }) && refused.may_be_stored(),
+                "{refused}"
+            );
         }
         assert_eq!(count(&log(&store, 1)).await, 15);
         assert!(store.stats().journal_failed.is_some());
@@ -198,7 +204,12 @@ fn a_chunk_that_fails_once_is_written_again_and_twice_makes_only_its_partition_r
             let store = open().await.unwrap();
             append(&log(&store, 1), 100).await.unwrap();
             append(&log(&store, 2), 100).await.unwrap();
-            runtime::sim::Disk::current().add_fault(Fault { path: "/1-1/".into(), kind: FaultKind::Write, after: 0, times });
+            runtime::sim::Disk::current().add_fault(Fault {
+                path: "/1-1/".into(),
+                kind: FaultKind::Write,
+                after: 0,
+                times,
+            });
             clock::sleep(Duration::from_secs(3)).await;
             let outcome = append(&log(&store, 1), 100).await;
             if survives {
@@ -229,9 +240,7 @@ fn a_failed_read_in_recovery_refuses_the_start_and_the_next_one_finds_everything
 fn a_journal_that_names_a_partition_the_catalog_never_made_stops_the_start() {
     let world = World::new(9);
     twenty_writes(&world, 0);
-    let refused = on(&world, async {
-        recover(&plan().options(), 1, &[], PartitionUid(1)).await.err()
-    });
+    let refused = on(&world, async { recover(&plan().options(), 1, &[], PartitionUid(1)).await.err() });
     assert!(matches!(refused, Some(RecoveryError::UnknownPartition { .. })), "{refused:?}");
 }
 
@@ -250,9 +259,12 @@ fn a_deleted_partition_leaves_no_folder_and_does_not_come_back() {
     let specs: Vec<_> = plan().specs(1).into_iter().filter(|spec| spec.uid != PartitionUid(1)).collect();
     on(&world, async move {
         let recovery = recover(&plan().options(), 1, &specs, PartitionUid(1_000)).await.unwrap();
-        let store = Store::open(plan().options(), ShardId(0), recovery.shards.into_iter().next().unwrap()).await.unwrap();
+        let store = Store::open(plan().options(), ShardId(0), recovery.shards.into_iter().next().unwrap())
+            .await
+            .unwrap();
         assert_eq!(count(&log(&store, 2)).await, 3);
     });
-    let left: Vec<PathBuf> = world.disk().files().into_iter().filter(|path| path.to_string_lossy().contains("/1-1")).collect();
+    let left: Vec<PathBuf> =
+        world.disk().files().into_iter().filter(|path| path.to_string_lossy().contains("/1-1")).collect();
     assert_eq!(left, Vec::<PathBuf>::new());
 }
