@@ -23,6 +23,7 @@ pub(crate) async fn describe_node(shard: &Shard, session: &Session) -> Result<Va
         "cluster_id": shard.meta.cluster_id.to_string(),
         "node_id": shard.meta.node_id,
         "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
         "data": shard.config.data,
         "durability": format!("{:?}", shard.config.durability).to_lowercase(),
         "listen": shard.addresses.shared.to_string(),
