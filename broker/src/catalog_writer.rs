@@ -20,6 +20,8 @@ use crate::limits;
 use crate::shard::{Ask, Shard, ShardMessage, Told};
 
 type Answer = oneshot::Sender<Result<Outcome, CommandError>>;
+/// Who waits, and what will be told.
+type Planned = (Answer, Result<Outcome, CommandError>);
 
 /// Where commands go.
 pub(crate) type CommandSender = queue::Sender<(Command, Answer)>;
@@ -57,8 +59,8 @@ impl CatalogWriter {
         let mut planned = Vec::new();
         for (command, answer) in round {
             match plan(&command, &self.catalog) {
-                // Nobody waits any more if the send fails; there is nothing to undo.
-                Err(error) => drop(answer.send(Err(error))),
+                // Answered with the rest: who is told that a topic exists finds it at any port, too.
+                Err(error) => planned.push((answer, Err(error))),
                 Ok(plan) => {
                     if let Some(change) = plan.change {
                         let index = self.catalog.revision() + 1;
@@ -67,7 +69,7 @@ impl CatalogWriter {
                         applied.unwrap_or_else(|error| panic!("{command:?} was planned wrongly: {error}"));
                         records.push(record);
                     }
-                    planned.push((answer, plan.outcome));
+                    planned.push((answer, Ok(plan.outcome)));
                 }
             }
         }
@@ -89,7 +91,8 @@ impl CatalogWriter {
         // In no gate: the last command comes when all gates are closed.
         drop(task::spawn(async move {
             waiting.applied_everywhere(revision).await;
-            planned.into_iter().for_each(|(answer, outcome)| drop(answer.send(Ok(outcome))));
+            // Nobody waits any more if a send fails; there is nothing to undo.
+            planned.into_iter().for_each(|(answer, outcome)| drop(answer.send(outcome)));
         }));
         if let Err(error) = self.log.rewrite_if_large(&self.catalog, clock::wall_ms()).await {
             tracing::error!(%error, "cannot rewrite the catalog's log; the old file stays in use");
@@ -97,7 +100,7 @@ impl CatalogWriter {
     }
 
     /// Back to what is durable; everybody of the round is told.
-    fn refuse(&mut self, shard: &Shard, planned: Vec<(Answer, Outcome)>, error: &CatalogLogError) {
+    fn refuse(&mut self, shard: &Shard, planned: Vec<Planned>, error: &CatalogLogError) {
         tracing::error!(%error, "cannot write the catalog's log");
         self.catalog = shard.catalog().clone();
         let reason = error.to_string();
