@@ -43,8 +43,11 @@ pub const BODY_EXPANSION_MAX: usize = 8;
 
 /// What the records of one compressed batch may grow to.
 pub const UNCOMPRESSED_BATCH_BYTES_MAX: usize = 128 * MIB;
-/// Records in one batch. The smallest record is 7 bytes, so the largest batch could hold 9.6 million.
-pub const RECORDS_PER_BATCH_MAX: usize = 10_000_000;
+/// The smallest record: length, attributes, two deltas, no key, no value, no header.
+pub const RECORD_BYTES_MIN: usize = 7;
+/// Records in one batch. A compressed batch is not opened by the broker, so its count is believed; without this bound a
+/// hundred bytes could take two thousand million offsets.
+pub const RECORDS_PER_BATCH_MAX: usize = UNCOMPRESSED_BATCH_BYTES_MAX / RECORD_BYTES_MIN;
 /// Headers of one record: Kafka sets no limit; beyond this a record is noise.
 pub const HEADERS_PER_RECORD_MAX: usize = 10_000;
 

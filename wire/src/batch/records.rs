@@ -160,8 +160,7 @@ impl Iterator for Records {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // A record takes 7 bytes at least, whatever the header says.
-        let possible = (self.records.len() - self.position) / 7;
+        let possible = (self.records.len() - self.position) / limits::RECORD_BYTES_MIN;
         (0, usize::try_from(self.remaining).ok().map(|remaining| remaining.min(possible + 1)))
     }
 }

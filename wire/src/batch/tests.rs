@@ -167,6 +167,21 @@ fn counts_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_compressed_batch_cannot_take_more_offsets_than_it_could_hold_records() {
+    let mut batch = batch_of(Compression::Zstd, 3).to_vec();
+    let mut with_count = |count: i32| {
+        batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
+        batch[57..61].copy_from_slice(&count.to_be_bytes());
+        seal(&mut batch);
+        validate(&batch)
+    };
+    let limit = i32::try_from(crate::limits::RECORDS_PER_BATCH_MAX).unwrap();
+    assert!(with_count(limit).is_ok());
+    assert!(matches!(with_count(limit + 1), Err(BatchError::Count { .. })));
+    assert!(matches!(with_count(i32::MAX), Err(BatchError::Count { .. })));
+}
+
+#[test]
 fn records_that_do_not_fit_their_batch_are_refused() {
     // length, attributes, timestamp delta, offset delta, key length, value length, header count; zigzag.
     let sound = [12, 0, 0, 0, 1, 1, 0];

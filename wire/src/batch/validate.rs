@@ -92,7 +92,8 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
         return Err(BatchError::Attributes { found: attributes.0 });
     }
     let BatchHeader { record_count, last_offset_delta, .. } = *header;
-    if record_count <= 0 || record_count - 1 != last_offset_delta {
+    let possible = record_count > 0 && record_count.unsigned_abs() as usize <= limits::RECORDS_PER_BATCH_MAX;
+    if !possible || record_count - 1 != last_offset_delta {
         return Err(BatchError::Count { record_count, last_offset_delta });
     }
     let BatchHeader { producer_id, producer_epoch, base_sequence, .. } = *header;
