@@ -62,8 +62,8 @@ fn pipelined_batches_are_acknowledged_in_the_order_of_their_partition() {
     while acks.len() < sent.len() {
         acks.extend(client.receive_acks());
     }
-    for partition in 0..2 {
-        let of_partition = acks.iter().filter(|ack| ack.correlation_id % 2 == sent[partition] % 2);
+    for first_sent in &sent[..2] {
+        let of_partition = acks.iter().filter(|ack| ack.correlation_id % 2 == first_sent % 2);
         let offsets: Vec<i64> = of_partition.map(|ack| ack.base_offset).collect();
         assert_eq!(offsets, (0..250).collect::<Vec<_>>());
     }

@@ -21,15 +21,21 @@ use crate::error::ClientError;
 /// Where an answer is put for the application.
 #[derive(Debug, Default)]
 pub(crate) struct CallSlot {
-    state: Mutex<(Option<Result<Frame, ClientError>>, Option<Waker>)>,
+    state: Mutex<SlotState>,
+}
+
+#[derive(Debug, Default)]
+struct SlotState {
+    answer: Option<Result<Frame, ClientError>>,
+    waiting: Option<Waker>,
 }
 
 impl CallSlot {
     fn fill(&self, result: Result<Frame, ClientError>) {
         let waker = {
             let mut state = lock(&self.state);
-            state.0 = Some(result);
-            state.1.take()
+            state.answer = Some(result);
+            state.waiting.take()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -39,10 +45,10 @@ impl CallSlot {
     /// The answer, once.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Frame, ClientError>> {
         let mut state = lock(&self.state);
-        match state.0.take() {
+        match state.answer.take() {
             Some(result) => Poll::Ready(result),
             None => {
-                state.1 = Some(context.waker().clone());
+                state.waiting = Some(context.waker().clone());
                 Poll::Pending
             }
         }

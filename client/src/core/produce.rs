@@ -76,7 +76,7 @@ impl Core {
         if bytes + BATCH_HEADER_BYTES > batch_bytes_max {
             return Poll::Ready(Err(ClientError::TooLarge { found: bytes, limit: batch_bytes_max }));
         }
-        if let Poll::Pending = producer.poll_room(bytes, context.waker()) {
+        if producer.poll_room(bytes, context.waker()).is_pending() {
             return Poll::Pending;
         }
         let partition = match producer.choose_partition(record, bytes, random) {
@@ -142,7 +142,7 @@ impl Core {
         if found > limit {
             return Poll::Ready(Err(ClientError::TooLarge { found, limit }));
         }
-        if let Poll::Pending = producer.poll_room(found, context.waker()) {
+        if producer.poll_room(found, context.waker()).is_pending() {
             return Poll::Pending;
         }
         let batch = batch.take().expect("a batch is pushed once");
