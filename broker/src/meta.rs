@@ -59,7 +59,9 @@ impl Meta {
         let path = data.join(META_FILE);
         if file::exists(&path).await? {
             let bytes = file::read_whole(&path, META_BYTES + 1).await?;
-            return Self::decode(&path, &bytes);
+            let meta = Self::decode(&path, &bytes)?;
+            make_names_durable(data).await?;
+            return Ok(meta);
         }
         for found in ["catalog", "topics", "journal"] {
             if file::exists(&data.join(found)).await? {
@@ -69,6 +71,7 @@ impl Meta {
         let cluster_id = runtime::random::uuid();
         let meta = Self { format_version: FORMAT_VERSION, oldest_reader: OLDEST_READER, cluster_id, node_id };
         file::write_whole_durably(&path, &meta.encode()).await?;
+        make_names_durable(data).await?;
         Ok(meta)
     }
 
@@ -113,6 +116,14 @@ impl Meta {
             node_id: number(32),
         })
     }
+}
+
+/// The file's name and the folder's own may be new, made by a process that was killed before it flushed them: what this
+/// life acknowledges must not hang on a name that a power cut takes away.
+async fn make_names_durable(data: &Path) -> Result<(), FileError> {
+    file::sync_folder(data).await?;
+    let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty());
+    file::sync_folder(parent.unwrap_or(Path::new("."))).await
 }
 
 #[cfg(test)]

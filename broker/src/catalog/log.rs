@@ -145,6 +145,9 @@ impl CatalogLog {
     async fn load(folder: PathBuf, path: &Path) -> Result<LoadedCatalog, CatalogLogError> {
         let file = open(path, Create::Never).await?;
         file.allocate(0, PAGE).await?;
+        // Name and size may be those of a process that was killed before it flushed them.
+        file.datasync().await?;
+        file::sync_folder(&folder).await?;
         let size = file.size().await?.next_multiple_of(PAGE);
         if size > limits::CATALOG_FILE_BYTES_MAX {
             let reason = format!("the file has {size} bytes, more than a catalog ever takes");
