@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) prepared: AtomicUsize,
     /// Somebody cannot go on: all end.
     pub(crate) failed: AtomicBool,
+    /// Partitions of the topic; 0 until the first shard has made sure that it exists.
+    pub(crate) partitions: AtomicU32,
     /// When measuring begins; 0 until everybody is prepared.
     pub(crate) begins_ns: AtomicU64,
     /// The last answer so far.

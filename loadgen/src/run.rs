@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corelog_client::{Client, ClientError, ClientOptions, ErrorCode};
 use runtime::executor::{self, ExecutorOptions, ShardId, StartError};
-use runtime::task;
+use runtime::{clock, task};
 use thiserror::Error;
 
 use crate::consume::ConsumerRun;
@@ -125,8 +125,19 @@ async fn run_users(
     shards: usize,
     run_id: u32,
 ) -> Result<Tally, ClientError> {
-    let control = connect(&options, "load")?;
-    let partitions = prepare_topic(&control, &options, shared).await?;
+    if shard == 0 {
+        let control = connect(&options, "load")?;
+        let partitions = prepare_topic(&control, &options, shared).await?;
+        shared.partitions.store(partitions, Ordering::Release);
+    }
+    // A topic is answered for when every shard of the broker has it: one asks, all may use it.
+    while shared.partitions.load(Ordering::Acquire) == 0 {
+        if shared.failed() {
+            return Ok(Tally::default());
+        }
+        clock::sleep(Duration::from_millis(1)).await;
+    }
+    let partitions = shared.partitions.load(Ordering::Acquire);
     let users = users(&options);
     let mut running = Vec::new();
     let producers = if options.produces() { options.producers } else { 0 };
@@ -171,7 +182,7 @@ fn connect(options: &LoadOptions, client_id: &str) -> Result<Client, ClientError
     Client::connect_on_shard(ClientOptions { client_id, ..ClientOptions::new(&options.server) })
 }
 
-/// Makes the topic where there is none; how many partitions it has. Every shard may try: one is first.
+/// Makes the topic where there is none; how many partitions it has.
 async fn prepare_topic(client: &Client, options: &LoadOptions, shared: &Shared) -> Result<u32, ClientError> {
     let admin = client.admin();
     if options.produces() {
