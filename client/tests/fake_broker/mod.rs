@@ -15,13 +15,16 @@ use wire::codes::ErrorCode;
 use wire::frame::{self, FRAME_HEADER_BYTES, FrameHeader, MessageKind};
 use wire::native::*;
 
+/// The last five batches (sequence, offset) and the next sequence.
+type Sequences = (VecDeque<(i32, i64)>, i32);
+
 #[derive(Default)]
 pub(crate) struct PartitionLog {
     /// Whole batches with their offsets.
     pub(crate) batches: Vec<(BatchHeader, Vec<u8>)>,
     pub(crate) end: i64,
-    /// (producer, epoch) -> the last five: (first sequence, offset), and the next sequence.
-    producers: HashMap<(i64, i16), (VecDeque<(i32, i64)>, i32)>,
+    /// By producer and epoch.
+    producers: HashMap<(i64, i16), Sequences>,
 }
 
 impl PartitionLog {
@@ -75,7 +78,6 @@ pub(crate) struct State {
     pub(crate) connections: Vec<TcpStream>,
     next_producer: i64,
     names: BTreeMap<String, Uuid>,
-    revision: u64,
 }
 
 pub(crate) struct FakeBroker {
@@ -90,7 +92,7 @@ impl FakeBroker {
         let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<SocketAddr> =
             listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
-        let mut state = State { revision: 1, ..State::default() };
+        let mut state = State::default();
         state.partitions.resize_with(partitions, PartitionLog::default);
         state.names.insert("t".into(), Uuid::from_u128(7));
         let broker = Arc::new(Self {
