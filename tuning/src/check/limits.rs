@@ -7,6 +7,9 @@ use crate::finding::{Finding, Severity};
 /// What the executors refuse to start below.
 const MEMORY_LOCK_BYTES_MIN: u64 = 512 << 10;
 
+/// With fewer an ordinary load may meet the limit; with more only one of very many connections.
+const DESCRIPTORS_FEW: u64 = 4096;
+
 const MEMORY_LOCK: &str = "Read buffers are registered with the kernel, which locks them in memory, once for each ring. Below \
      512 KiB no shard starts; below what the configuration wants, reads use ordinary memory and cost a little more.";
 const DESCRIPTORS: &str = "Each connection and each open segment takes a file descriptor. At the limit new connections are \
@@ -32,10 +35,16 @@ fn describe_memory_lock(limit_bytes: Option<u64>, wanted_bytes: u64) -> Finding 
 }
 
 pub(super) fn descriptors(needed: u64) -> Finding {
+    describe_descriptors(getrlimit(Resource::Nofile).current, needed)
+}
+
+fn describe_descriptors(limit: Option<u64>, needed: u64) -> Finding {
     let found = |line: String| Finding::new("descriptors", DESCRIPTORS, line);
-    match getrlimit(Resource::Nofile).current {
-        Some(limit) if limit < needed => found(format!("{limit} may be open, {needed} can be needed"))
-            .hurts(Severity::Warning, DESCRIPTORS_REMEDY),
+    match limit {
+        Some(limit) if limit < needed => {
+            let severity = if limit < DESCRIPTORS_FEW { Severity::Warning } else { Severity::Note };
+            found(format!("{limit} may be open, {needed} can be needed")).hurts(severity, DESCRIPTORS_REMEDY)
+        }
         Some(limit) => found(format!("{limit} may be open, {needed} can be needed")),
         None => found("unlimited".to_owned()),
     }
@@ -56,7 +65,9 @@ mod tests {
 
     #[test]
     fn too_few_descriptors_are_a_warning() {
-        assert_eq!(descriptors(u64::MAX - 1).severity, Severity::Warning);
-        assert_eq!(descriptors(1).severity, Severity::Fine);
+        assert_eq!(describe_descriptors(Some(1024), 20_000).severity, Severity::Warning);
+        assert_eq!(describe_descriptors(Some(16_384), 20_000).severity, Severity::Note);
+        assert_eq!(describe_descriptors(Some(65_536), 20_000).severity, Severity::Fine);
+        assert_eq!(describe_descriptors(None, 20_000).severity, Severity::Fine);
     }
 }

@@ -1,0 +1,34 @@
+//! `corelog node describe`.
+
+use clap::{Args, Subcommand};
+use futures_lite::future::block_on;
+
+use super::print_json;
+use crate::connection::Server;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Commands {
+    /// Counters, queues and latencies of each shard
+    Describe(DescribeArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArguments {
+    #[command(flatten)]
+    server: Server,
+    /// One object, on one line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &Commands) -> anyhow::Result<()> {
+    let Commands::Describe(arguments) = command;
+    let client = arguments.server.connect()?;
+    let text = block_on(client.admin().describe_node())?;
+    if arguments.json {
+        println!("{text}");
+        return Ok(());
+    }
+    let value: serde_json::Value = serde_json::from_str(&text)?;
+    print_json(&value)
+}

@@ -1,0 +1,198 @@
+//! `corelog serve`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use broker::{Config, Durability, Ready, ServeError, Server, StopHandle};
+use clap::{Args, ValueEnum};
+use runtime::executor::{self, ShardId};
+use serde_json::json;
+
+use crate::exit::{self, Coded};
+use crate::quantity;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The data folder; made if it is missing
+    #[arg(long, env = "CORELOG_DATA", default_value = "./corelog-data", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The address every shard answers; port 0 takes a free one
+    #[arg(long, env = "CORELOG_LISTEN", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+    /// Shard i listens on this port + i; 0 takes free ones
+    #[arg(long, env = "CORELOG_SHARD_PORTS", default_value_t = 7401, value_name = "PORT")]
+    shard_ports: u16,
+    /// What an acknowledgement promises
+    #[arg(long, env = "CORELOG_DURABILITY", value_enum, default_value = "fsync")]
+    durability: DurabilityChoice,
+    /// The host that clients are told; else the address they came by
+    #[arg(long, env = "CORELOG_ADVERTISE", value_name = "HOST")]
+    advertise: Option<String>,
+    /// Number of this node, when its data folder is made
+    #[arg(long, env = "CORELOG_NODE_ID", default_value_t = 0)]
+    node_id: u32,
+    /// The cores to run on, as taskset lists them (0,2-3); else the affinity mask within the CPU quota
+    #[arg(long, env = "CORELOG_CORES", value_name = "LIST")]
+    cores: Option<String>,
+    /// Use the first of the cores only
+    #[arg(long, env = "CORELOG_SHARDS", value_name = "COUNT")]
+    shards: Option<usize>,
+    /// Bounds all buffers and caches; else a quarter of the machine's or the cgroup's
+    #[arg(long, env = "CORELOG_MEMORY", value_parser = quantity::memory_bytes, value_name = "SIZE")]
+    memory: Option<usize>,
+    /// How long an idle shard looks for work before it sleeps
+    #[arg(long, env = "CORELOG_SPIN_BEFORE_PARK", default_value = "0", value_parser = quantity::duration, value_name = "TIME")]
+    spin_before_park: Duration,
+    /// Added to each durable write: shows what a slower disk would do
+    #[arg(long, env = "CORELOG_FLUSH_DELAY", default_value = "0", value_parser = quantity::duration, value_name = "TIME")]
+    flush_delay: Duration,
+    /// Written, with every address as JSON, when the broker serves
+    #[arg(long, env = "CORELOG_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Stop when the process that started this one ends, however it ends
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DurabilityChoice {
+    /// On the device: survives a power cut
+    Fsync,
+    /// In the kernel: survives a crash of the broker, as Kafka's default does
+    Written,
+}
+
+impl Arguments {
+    /// As the broker takes it, the cores filled in.
+    pub(crate) fn to_config(&self) -> anyhow::Result<Config> {
+        let misused = |text: String| Coded::error(exit::MISUSED, text);
+        let mut config = Config {
+            data: self.data.clone(),
+            listen: self.listen.clone(),
+            shard_ports: self.shard_ports,
+            advertise: self.advertise.clone(),
+            durability: match self.durability {
+                DurabilityChoice::Fsync => Durability::Fsync,
+                DurabilityChoice::Written => Durability::Written,
+            },
+            node_id: self.node_id,
+            memory_bytes: self.memory,
+            spin_before_park: self.spin_before_park,
+            flush_delay: self.flush_delay,
+            ..Config::default()
+        };
+        if let Some(list) = &self.cores {
+            config.cores = executor::parse_core_list(list)
+                .map_err(|error| misused(format!("--cores {list}: {error}")))?;
+        } else if self.shards.is_some() {
+            // Who names a number of shards means it, whatever the quota.
+            config.cores = executor::affinity_cores();
+        }
+        if let Some(shards) = self.shards {
+            let cores = config.cores.len();
+            if shards == 0 || shards > cores {
+                return Err(misused(format!("--shards {shards}: there are {cores} cores to choose from")));
+            }
+            config.cores.truncate(shards);
+        }
+        config.resolved().map_err(|error| misused(error.to_string()))
+    }
+}
+
+/// What this configuration needs of the machine.
+pub(crate) fn needs(config: &Config) -> tuning::Needs {
+    let shards = config.cores.len() as u64;
+    tuning::Needs {
+        data: config.data.clone(),
+        shards: config.cores.len(),
+        cpu_quota_cores: executor::cpu_quota_cores(),
+        memory_lock_bytes: config.executor_options().memory_lock_bytes(),
+        // Besides connections: each shard's ring, and the segments that are open.
+        descriptors: shards * (config.connections_per_shard_max as u64 + 512),
+        reserved_bytes: shards * u64::from(config.ring_files) * config.ring_file_bytes,
+    }
+}
+
+/// Serves until it is asked to stop.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.end_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
+    let config = arguments.to_config()?;
+    for line in tuning::start_lines(&tuning::check(&needs(&config))) {
+        eprintln!("{line}");
+    }
+    let plan = Server::plan(config).map_err(|error| Coded::error(exit::MISUSED, error.to_string()))?;
+    let config = plan.config();
+    eprintln!(
+        "corelog {}: {} on cores {:?}, {} MiB of memory, durability {:?}",
+        env!("CARGO_PKG_VERSION"),
+        config.data.display(),
+        config.cores,
+        config.memory_bytes.unwrap_or_default() >> 20,
+        arguments.durability,
+    );
+    let ready_file = arguments.ready_file.clone();
+    plan.on_ready(move |ready| tell_ready(&ready, ready_file.as_deref()));
+    let stop = plan.stop_handle();
+    let results = executor::run(config.executor_options(), move |shard| {
+        let (plan, stop) = (plan.clone(), stop.clone());
+        async move {
+            if shard == ShardId(0) {
+                drop(runtime::task::spawn(stop_on_signal(stop)));
+            }
+            plan.run_shard(shard).await
+        }
+    })?;
+    if let Some(path) = &arguments.ready_file {
+        // Whoever looks at it sees a broker that is gone. It may never have been written.
+        let _ = std::fs::remove_file(path);
+    }
+    let mut errors: Vec<ServeError> = results.into_iter().filter_map(Result::err).collect();
+    // What another shard says of the failed one is only an echo.
+    errors.sort_by_key(|error| matches!(error, ServeError::OtherShard { .. }));
+    match errors.into_iter().next() {
+        // Its text holds its sources already.
+        Some(error) => Err(anyhow::anyhow!("{error}")),
+        None => {
+            eprintln!("stopped");
+            Ok(())
+        }
+    }
+}
+
+async fn stop_on_signal(stop: StopHandle) {
+    let signal = runtime::signal::terminate().await;
+    eprintln!("{signal}: stopping; once more ends at once");
+    stop.stop();
+    let signal = runtime::signal::terminate().await;
+    eprintln!("{signal}: ended at once; the next start recovers");
+    std::process::exit(exit::INTERRUPTED.into());
+}
+
+fn tell_ready(ready: &Ready, ready_file: Option<&Path>) {
+    let shards: Vec<String> = ready.shards.iter().map(ToString::to_string).collect();
+    if let Some(path) = ready_file
+        && let Err(error) = write_ready_file(path, ready, &shards)
+    {
+        eprintln!("warning: {error:#}");
+    }
+    let redone = if ready.was_clean { "" } else { " (recovered after an unclean stop)" };
+    eprintln!("ready {} shards {}; {} partitions{redone}", ready.shared, shards.join(" "), ready.partitions);
+}
+
+/// Under another name first: who waits for the file never reads half of it.
+fn write_ready_file(path: &Path, ready: &Ready, shards: &[String]) -> anyhow::Result<()> {
+    let object = json!({
+        "pid": std::process::id(),
+        "cluster_id": ready.cluster_id.to_string(),
+        "node_id": ready.node_id,
+        "listen": ready.shared.to_string(),
+        "shards": shards,
+    });
+    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
+    std::fs::write(&unfinished, format!("{object}\n"))
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .with_context(|| format!("cannot write the ready file {}", path.display()))
+}

@@ -1,0 +1,83 @@
+//! How the process ends.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed |
+//! | 2 | the command line or the configuration makes no sense |
+//! | 3 | the broker cannot be reached, or did not answer in time |
+//! | 4 | the broker refused: no such topic, wrong setting, topic exists |
+//! | 5 | data is damaged |
+//! | 130 | ended by Ctrl-C |
+
+use std::fmt;
+use std::process::ExitCode;
+
+use corelog_client::ClientError;
+
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const MISUSED: u8 = 2;
+pub(crate) const UNREACHABLE: u8 = 3;
+pub(crate) const REFUSED: u8 = 4;
+pub(crate) const DAMAGED: u8 = 5;
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// For `--help`.
+pub(crate) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 broker not reached, \
+     4 refused by the broker, 5 damaged data, 130 ended by Ctrl-C.";
+
+/// An error that decides the exit code.
+#[derive(Debug)]
+pub(crate) struct Coded {
+    code: u8,
+    text: String,
+}
+
+impl Coded {
+    pub(crate) fn error(code: u8, text: impl Into<String>) -> anyhow::Error {
+        Self { code, text: text.into() }.into()
+    }
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+/// Says what went wrong, once, on stderr.
+pub(crate) fn code_of(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // Whoever reads our output has enough of it, as `head` does.
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind)
+            .or_else(|| cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind));
+        kind == Some(std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(closed) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("corelog: {error:#}");
+    let code = error.chain().find_map(|cause| {
+        let coded = cause.downcast_ref::<Coded>().map(|coded| coded.code);
+        coded.or_else(|| cause.downcast_ref::<ClientError>().map(code_of_client_error))
+    });
+    ExitCode::from(code.unwrap_or(FAILED))
+}
+
+fn code_of_client_error(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Refused { .. }
+        | ClientError::NoSuchTopic { .. }
+        | ClientError::NoSuchPartition { .. } => REFUSED,
+        ClientError::TooLarge { .. } => REFUSED,
+        ClientError::TimedOut { .. } | ClientError::Disconnected { .. } => UNREACHABLE,
+        ClientError::Damaged { .. } => DAMAGED,
+        ClientError::Invalid { .. } => MISUSED,
+        _ => FAILED,
+    }
+}
