@@ -1,0 +1,116 @@
+//! The binary as a user meets it: commands, exit codes, files, signals.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod broker;
+
+use broker::{Broker, Folder, corelog, text};
+use rustix::process::Signal;
+
+#[test]
+fn topics_are_made_listed_changed_and_deleted() {
+    let folder = Folder::new("topics");
+    let broker = Broker::start(&folder);
+    broker.succeed(&["topic", "create", "t", "--partitions", "2", "--set", "segment.bytes=10485760"]);
+    let exists = broker.run(&["topic", "create", "t"]);
+    assert_eq!(exists.status.code(), Some(4), "{}", text(&exists.stderr));
+    assert!(broker.succeed(&["topic", "create", "t", "--if-missing"]).contains("exists"));
+    let list: serde_json::Value =
+        serde_json::from_str(&broker.succeed(&["topic", "list", "--json"])).unwrap();
+    assert_eq!((&list[0]["topic"], &list[0]["partitions"]), (&"t".into(), &2.into()));
+    broker.succeed(&["topic", "alter", "t", "--partitions", "3"]);
+    let topic: serde_json::Value =
+        serde_json::from_str(&broker.succeed(&["topic", "describe", "t", "--json"])).unwrap();
+    assert_eq!(topic["partitions"].as_array().unwrap().len(), 3);
+    let set = |setting: &serde_json::Value| {
+        setting["name"] == "segment.bytes" && setting["value"] == "10485760" && setting["is_default"] == false
+    };
+    assert!(topic["settings"].as_array().unwrap().iter().any(set), "{topic}");
+    broker.succeed(&["topic", "delete", "t"]);
+    assert_eq!(broker.run(&["topic", "describe", "t"]).status.code(), Some(4));
+}
+
+#[test]
+fn lines_come_back_as_they_were_sent_also_after_kill_and_restart() {
+    let folder = Folder::new("lines");
+    let mut broker = Broker::start(&folder);
+    broker.succeed(&["topic", "create", "t"]);
+    let sent = broker.produce(&["t", "--key-separator", ":", "--json"], "a:1\n:2\nplain\n\nlast");
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&sent.stdout).unwrap();
+    assert_eq!((&report["records"], &report["errors"]), (&5.into(), &0.into()));
+    let format = ["consume", "t", "--format", "{offset} {key}={value}\\n"];
+    let expected = "0 a=1\n1 =2\n2 =plain\n3 =\n4 =last\n";
+    assert_eq!(broker.succeed(&format), expected);
+    assert_eq!(broker.succeed(&["consume", "t", "--from", "2", "--count", "1"]), "plain\n");
+    assert_eq!(broker.succeed(&["consume", "t", "--from", "latest"]), "");
+    assert_eq!(broker.run(&["consume", "other"]).status.code(), Some(4));
+    broker.signal(Signal::KILL);
+    broker.wait();
+    drop(broker);
+    std::fs::remove_file(folder.0.join("ready.json")).unwrap();
+    assert_eq!(Broker::start(&folder).succeed(&format), expected);
+}
+
+#[test]
+fn a_second_broker_on_a_folder_is_refused_and_names_the_first() {
+    let folder = Folder::new("second");
+    let broker = Broker::start(&folder);
+    let second = corelog()
+        .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1", "--data"])
+        .arg(folder.0.join("data"))
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let pid = broker.ready["pid"].to_string();
+    assert!(text(&second.stderr).contains(&format!("process {pid} holds it")), "{}", text(&second.stderr));
+}
+
+#[test]
+fn sigterm_stops_cleanly_and_takes_the_ready_file_away() {
+    let folder = Folder::new("sigterm");
+    let mut broker = Broker::start(&folder);
+    assert_eq!(broker.ready["shards"].as_array().unwrap().len(), 1);
+    assert_ne!(broker.ready["listen"], broker.ready["shards"][0]);
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.wait().code(), Some(0));
+    assert!(!folder.0.join("ready.json").exists());
+}
+
+#[test]
+fn wrong_use_and_missing_brokers_have_exit_codes_of_their_own() {
+    let code = |arguments: &[&str]| corelog().args(arguments).output().unwrap().status.code();
+    assert_eq!(code(&["topic", "list", "--server", "127.0.0.1:1"]), Some(3));
+    assert_eq!(code(&["consume"]), Some(2));
+    assert_eq!(code(&["serve", "--shards", "100000"]), Some(2));
+    assert_eq!(code(&["--config", "/no/such/file", "topic", "list"]), Some(2));
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let folder = Folder::new("configuration");
+    let file = folder.0.join("corelog.toml");
+    std::fs::write(&file, "server = \"127.0.0.1:1\"\n").unwrap();
+    let said = |environment: Option<&str>, flag: Option<&str>| {
+        let mut command = corelog();
+        command.arg("--config").arg(&file).args(["topic", "list"]).env_remove("CORELOG_SERVER");
+        command.envs(environment.map(|value| ("CORELOG_SERVER", value)));
+        command.args(flag.map(|value| format!("--server={value}")));
+        text(&command.output().unwrap().stderr)
+    };
+    assert!(said(None, None).contains("127.0.0.1:1:"));
+    assert!(said(Some("127.0.0.1:2"), None).contains("127.0.0.1:2:"));
+    assert!(said(Some("127.0.0.1:2"), Some("127.0.0.1:3")).contains("127.0.0.1:3:"));
+}
+
+#[test]
+fn a_demo_reads_back_what_it_produced_and_leaves_nothing() {
+    let folder = Folder::new("demo");
+    let output =
+        corelog().args(["demo", "--seconds", "1", "--json"]).current_dir(&folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["produce"]["errors"], 0);
+    assert!(report["consume"]["verified_records"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0);
+}
