@@ -1,5 +1,6 @@
 //! `corelog tune check` and `corelog tune disk`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -49,7 +50,10 @@ fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     if arguments.json {
         print_json(&findings)?;
     } else {
-        findings.iter().for_each(explain);
+        let mut out = std::io::stdout().lock();
+        for finding in &findings {
+            explain(&mut out, finding)?;
+        }
     }
     let fatal: Vec<&str> = findings
         .iter()
@@ -62,15 +66,15 @@ fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     Err(Coded::error(exit::FAILED, format!("a broker cannot run here: {}", fatal.join(", "))))
 }
 
-fn explain(finding: &Finding) {
-    println!("{:<8} {:<12} {}", finding.severity, finding.name, finding.line);
+fn explain(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
+    writeln!(out, "{:<8} {:<12} {}", finding.severity, finding.name, finding.line)?;
     for line in wrapped(finding.explanation, 100) {
-        println!("           {line}");
+        writeln!(out, "           {line}")?;
     }
     if let Some(remedy) = finding.remedy {
-        println!("         → {remedy}");
+        writeln!(out, "         → {remedy}")?;
     }
-    println!();
+    writeln!(out)
 }
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {
@@ -99,6 +103,6 @@ fn disk(arguments: &DiskArguments) -> anyhow::Result<()> {
     if arguments.json {
         return print_json(&report);
     }
-    print!("{report}");
+    write!(std::io::stdout(), "{report}")?;
     Ok(())
 }
