@@ -6,6 +6,6 @@ mod rebuild;
 mod recorder;
 mod session;
 
-pub(crate) use rebuild::{choose_cut, rebuild};
+pub(crate) use rebuild::{Cut, choose_cut, rebuild};
 pub(crate) use recorder::Recorder;
 pub(crate) use session::{RecordedMount, RecordedMountOptions};

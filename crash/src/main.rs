@@ -1,8 +1,11 @@
 //! `corelog-crash`: crash tests of the real corelog binary. What each test proves: docs/crash-testing.md.
 
+mod broker;
 mod clock;
 mod disk;
 mod host;
+mod kill;
+mod powercut;
 mod seed;
 mod selfcheck;
 
@@ -29,6 +32,13 @@ struct RunOptions {
     folder: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Broker {
+    /// The corelog binary.
+    #[arg(long, default_value = "target/release/corelog")]
+    corelog: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum Test {
     /// The power-cut rig against a writer that syncs and one that does not.
@@ -39,6 +49,20 @@ enum Test {
         #[arg(long, default_value_t = 3)]
         seconds: u64,
     },
+    /// kill -9 under load, with verification after each restart.
+    Kill9 {
+        #[command(flatten)]
+        broker: Broker,
+        #[arg(long, default_value_t = 10)]
+        rounds: u64,
+    },
+    /// Power cuts under load, split over ext4 and XFS.
+    Powercut {
+        #[command(flatten)]
+        broker: Broker,
+        #[arg(long, default_value_t = 10)]
+        cuts: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -48,6 +72,11 @@ fn main() -> anyhow::Result<()> {
     println!("seed {seed}");
     match command.test {
         Test::SelfCheck { cuts, seconds } => selfcheck::run(folder, seed, cuts, seconds),
+        Test::Kill9 { broker, rounds } => kill::run(folder, &broker.corelog, seed, rounds),
+        Test::Powercut { broker, cuts } => {
+            powercut::run(folder, &broker.corelog, seed, cuts.div_ceil(2), host::FileSystemKind::Ext4)?;
+            powercut::run(folder, &broker.corelog, seed, cuts / 2, host::FileSystemKind::Xfs)
+        }
     }
 }
 

@@ -1,0 +1,106 @@
+//! kill -9 under load, round after round on the same data folder. Some rounds also kill the recovery, again and
+//! again, start a second broker on the folder, or stop cleanly instead.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::broker::{BrokerProcess, Connection, Ledger, Load, LoadOptions, Required};
+use crate::clock::now_ns;
+use crate::host::WorkFolder;
+use crate::seed::Seed;
+
+pub(crate) const TOPICS: [(&str, u32); 3] = [("orders", 4), ("events", 3), ("lone", 1)];
+const PRODUCERS: u64 = 4;
+
+pub(crate) fn run(parent: Option<&Path>, program: &Path, seed: u64, rounds: u64) -> Result<()> {
+    let folder = WorkFolder::create(parent, "kill9")?;
+    let data = folder.path().join("data");
+    let mut seed = Seed::new(seed);
+    let mut ledger = Ledger::default();
+    for round in 0..rounds {
+        let mut round_seed = seed.fork(round);
+        let what = play_round(program, &data, folder.path(), round, &mut round_seed, &mut ledger)
+            .with_context(|| format!("round {round}"))?;
+        println!(
+            "kill -9 round {round}: {what}; {} records acknowledged so far",
+            ledger.acknowledged_records()
+        );
+        seed.next();
+    }
+    let broker = BrokerProcess::start(program, &data, folder.path())?;
+    ledger.check(broker.address(), Required::All).context("after the last round")?;
+    broker.stop()
+}
+
+fn play_round(
+    program: &Path,
+    data: &Path,
+    scratch: &Path,
+    round: u64,
+    seed: &mut Seed,
+    ledger: &mut Ledger,
+) -> Result<String> {
+    let mut starts_killed = 0;
+    if round > 0 && seed.chance(40) {
+        starts_killed = 1 + seed.below(5);
+        for _ in 0..starts_killed {
+            let starting = BrokerProcess::spawn(program, data, scratch)?;
+            sleep(Duration::from_millis(seed.below(300)));
+            starting.kill_9()?;
+        }
+    }
+    let broker = BrokerProcess::start(program, data, scratch)?;
+    ledger.check(broker.address(), Required::All)?;
+    if round == 0 {
+        create_topics(broker.address(), ledger)?;
+    }
+    if seed.chance(20) {
+        refuse_a_second(program, data, scratch)?;
+    }
+    let load = Load::start(&LoadOptions {
+        address: broker.address().to_owned(),
+        topics: ledger.topics(),
+        producers: PRODUCERS,
+        first_producer: round * PRODUCERS,
+        seed: seed.fork(1),
+    });
+    let load_ms = 200 + seed.below(1500);
+    sleep(Duration::from_millis(load_ms));
+    let is_clean = seed.chance(15);
+    if is_clean {
+        broker.stop()?
+    } else {
+        broker.kill_9()?
+    }
+    let sent = load.stop()?;
+    let refused = sent.refused;
+    ledger.add(sent);
+    let end = if is_clean { "SIGTERM" } else { "killed" };
+    Ok(format!("{starts_killed} starts killed, {end} after {load_ms} ms, {refused} refused"))
+}
+
+pub(crate) fn create_topics(address: &str, ledger: &mut Ledger) -> Result<()> {
+    let mut connection = Connection::open(address)?;
+    for (name, partitions) in TOPICS {
+        let id = connection.create_topic(name, partitions)?;
+        ledger.add_topic(name, id, partitions, now_ns());
+    }
+    Ok(())
+}
+
+fn refuse_a_second(program: &Path, data: &Path, scratch: &Path) -> Result<()> {
+    let scratch = scratch.join("second");
+    std::fs::create_dir_all(&scratch)?;
+    let mut second = BrokerProcess::spawn(program, data, &scratch)?;
+    let status = second.wait_for_end(Duration::from_secs(10)).context("a second broker on the folder")?;
+    ensure!(!status.success(), "a second broker on the folder ended without an error");
+    ensure!(
+        !second.words().contains("panicked"),
+        "a second broker on the folder panicked: {}",
+        second.words()
+    );
+    Ok(())
+}
