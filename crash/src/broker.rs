@@ -7,5 +7,5 @@ mod process;
 
 pub(crate) use connection::Connection;
 pub(crate) use ledger::{Ledger, Required};
-pub(crate) use load::{Load, LoadOptions};
+pub(crate) use load::{Load, LoadOptions, Sent};
 pub(crate) use process::BrokerProcess;

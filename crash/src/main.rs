@@ -1,8 +1,10 @@
 //! `corelog-crash`: crash tests of the real corelog binary. What each test proves: docs/crash-testing.md.
 
+mod bad_input;
 mod broker;
 mod clock;
 mod disk;
+mod full;
 mod host;
 mod kill;
 mod powercut;
@@ -56,6 +58,18 @@ enum Test {
         #[arg(long, default_value_t = 10)]
         rounds: u64,
     },
+    /// A disk that is full, on ext4 and XFS.
+    FullDisk {
+        #[command(flatten)]
+        broker: Broker,
+    },
+    /// Peers that break the protocol.
+    BadInput {
+        #[command(flatten)]
+        broker: Broker,
+        #[arg(long, default_value_t = 5000)]
+        idle: u64,
+    },
     /// Power cuts under load, split over ext4 and XFS.
     Powercut {
         #[command(flatten)]
@@ -73,6 +87,11 @@ fn main() -> anyhow::Result<()> {
     match command.test {
         Test::SelfCheck { cuts, seconds } => selfcheck::run(folder, seed, cuts, seconds),
         Test::Kill9 { broker, rounds } => kill::run(folder, &broker.corelog, seed, rounds),
+        Test::FullDisk { broker } => {
+            full::run(folder, &broker.corelog, seed, host::FileSystemKind::Ext4)?;
+            full::run(folder, &broker.corelog, seed, host::FileSystemKind::Xfs)
+        }
+        Test::BadInput { broker, idle } => bad_input::run(folder, &broker.corelog, seed, idle),
         Test::Powercut { broker, cuts } => {
             powercut::run(folder, &broker.corelog, seed, cuts.div_ceil(2), host::FileSystemKind::Ext4)?;
             powercut::run(folder, &broker.corelog, seed, cuts / 2, host::FileSystemKind::Xfs)

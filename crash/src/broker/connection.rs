@@ -61,6 +61,14 @@ impl Connection {
         Ok(id)
     }
 
+    /// Promises a payload, and gives the socket away so that it is never sent.
+    pub(crate) fn announce<M: Message>(mut self, message: &M, payload_length: usize) -> Result<TcpStream> {
+        let mut frame = BytesMut::new();
+        encode_message(&mut frame, &mut self.builder, message, self.next_id, 0, payload_length);
+        self.stream.write_all(&frame)?;
+        Ok(self.stream)
+    }
+
     pub(crate) fn receive(&mut self) -> Result<Frame> {
         let mut head = [0; FRAME_HEADER_BYTES];
         self.stream.read_exact(&mut head)?;

@@ -28,7 +28,10 @@ impl BrokerProcess {
         let ready_file = scratch.join("ready.json");
         let _absent = fs::remove_file(&ready_file);
         let log = scratch.join("broker.log");
-        let child = Command::new(program)
+        // Dies with the rig, whatever ends the rig.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--data"])
             .arg(data)
             .arg("--ready-file")
@@ -74,6 +77,14 @@ impl BrokerProcess {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Resident memory.
+    pub(crate) fn memory_bytes(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes << 10)
     }
 
     pub(crate) fn kill_9(mut self) -> Result<()> {
