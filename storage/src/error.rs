@@ -79,11 +79,11 @@ pub enum FormatError {
 pub enum RecoveryError {
     #[error(
         "the journal in {folder} is damaged at file {file}, offset {offset}: the write with sequence {sequence} was complete \
-         and is not readable any more ({reason}). Nothing was changed. `corelog log repair` exports what can still be read"
+         and is not readable any more ({reason}). Nothing was changed. Keep a copy of the folder before you try anything"
     )]
     Rot { folder: String, file: u32, offset: u64, sequence: u64, reason: String },
     #[error(
-        "the journal in {folder} has no readable checkpoint table although it was used. Nothing was changed. `corelog log repair` exports what can still be read"
+        "the journal in {folder} has no readable checkpoint table although it was used. Nothing was changed. Keep a copy of the folder before you try anything"
     )]
     TablesLost { folder: String },
     #[error(
