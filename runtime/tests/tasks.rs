@@ -6,7 +6,9 @@ mod on_shards;
 use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use on_shards::{on_one_shard, on_two_shards};
 use runtime::executor::{self, ExecutorOptions, ShardId, StartError};
@@ -35,6 +37,35 @@ fn a_core_that_is_not_there_is_an_error_and_nothing_runs() {
     });
     let error: StartError = started.map(|_: Vec<()>| ()).unwrap_err();
     assert!(error.to_string().contains("core 8000"), "{error}");
+}
+
+/// Brokers hung at their start, one in fifty where the cores were taken: glommio forgets the tasks of a round in which its
+/// preempt timer has fired before the first of them runs, and sleeps; before any task ran there is no timer to end that
+/// sleep. Here somebody else takes the core so often, for longer than the timer, that many a start meets it.
+#[test]
+fn an_executor_that_loses_its_first_wake_up_starts_all_the_same() {
+    let core = executor::affinity_cores()[0];
+    let done = Arc::new(AtomicBool::new(false));
+    let of_rival = done.clone();
+    let rival = std::thread::spawn(move || {
+        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+        // Each time at another point of the start.
+        for sleep_micros in (0..50).cycle() {
+            if of_rival.load(Ordering::Relaxed) {
+                break;
+            }
+            let began = Instant::now();
+            while began.elapsed() < RIVAL_RUNS {}
+            std::thread::sleep(Duration::from_micros(sleep_micros));
+        }
+    });
+    for _ in 0..STARTS {
+        let mut options = ExecutorOptions::new("test", vec![core]);
+        options.preempt_interval = RIVAL_RUNS / 4;
+        assert_eq!(executor::run(options, |_| async { "ran" }).unwrap(), ["ran"]);
+    }
+    done.store(true, Ordering::Relaxed);
+    rival.join().unwrap();
 }
 
 #[test]
@@ -162,6 +193,12 @@ fn signals_resolve_one_after_the_other() {
         assert_eq!(signal::terminate().await, Signal::Interrupt);
     });
 }
+
+/// Enough of them that several lose their first wake-up; one in a few hundred does.
+const STARTS: usize = 1000;
+
+/// How long the rival keeps the core at a time.
+const RIVAL_RUNS: Duration = Duration::from_micros(400);
 
 const PANIC_IN: &str = "CORELOG_TEST_PANIC_IN";
 

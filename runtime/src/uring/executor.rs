@@ -4,25 +4,28 @@
 //! in the mesh.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::{blocking, panic, pending, signal, task};
 use crate::executor::ShardId;
+use heartbeat::Pulse;
 
 mod heartbeat;
 mod start_error;
+mod watch;
 
 pub use start_error::StartError;
 
 /// After how long a busy task is told to yield (`yield_if_needed`), and I/O is looked after meanwhile. glommio's own
 /// 100 ms would be the latency of every acknowledgement beside one long loop. Much less would make the lost wake-up of
 /// `heartbeat.rs` likely wherever the system takes the core away for a moment.
-const PREEMPT_INTERVAL: Duration = Duration::from_millis(10);
+const PREEMPT_INTERVAL_DEFAULT: Duration = Duration::from_millis(10);
 
 /// Locked memory for reads that one executor starts with, by default. glommio registers it with three rings.
 const IO_MEMORY_BYTES_DEFAULT: usize = 1 << 20;
@@ -45,6 +48,9 @@ pub struct ExecutorOptions {
     pub spin_before_park: Duration,
     /// Added to each durable write and flush. A measuring switch: shows what a slower disk would do. Zero otherwise.
     pub flush_delay: Duration,
+    /// After how long a busy task is told to yield. Ten milliseconds, except where a test wants glommio's lost wake-up
+    /// to come at once instead of once in a while.
+    pub preempt_interval: Duration,
 }
 
 impl ExecutorOptions {
@@ -56,6 +62,7 @@ impl ExecutorOptions {
             io_memory_bytes: IO_MEMORY_BYTES_DEFAULT,
             spin_before_park: Duration::ZERO,
             flush_delay: Duration::ZERO,
+            preempt_interval: PREEMPT_INTERVAL_DEFAULT,
         }
     }
 }
@@ -82,16 +89,22 @@ where
 {
     check_cores(&options.cores);
     start_error::check_memory_lock(&options)?;
+    watch::make_kicks_harmless().map_err(StartError::Thread)?;
     let (report, reports) = mpsc::channel();
+    // Nothing is ever sent: it closes when the last shard's thread has ended.
+    let (alive, all_ended) = mpsc::channel::<Infallible>();
     let mut shards = Vec::with_capacity(options.cores.len());
     for (index, &core) in options.cores.iter().enumerate() {
         let shard = ShardId(u16::try_from(index).expect("checked"));
         let (start, started) = mpsc::channel::<()>();
-        let (options, main, report) = (options.clone(), main.clone(), report.clone());
+        let pulse = Pulse::default();
+        let (of_thread, options, main) = (pulse.clone(), options.clone(), main.clone());
+        let (report, alive) = (report.clone(), alive.clone());
         let thread = thread::Builder::new()
             .name(format!("{}-{shard}", options.name))
             .stack_size(STACK_BYTES)
             .spawn(move || {
+                let _alive = alive;
                 // A report fails only if `run` has returned, with another shard's reason.
                 let executor = match make(&options, core) {
                     Ok(executor) => executor,
@@ -102,20 +115,30 @@ where
                 };
                 let _ = report.send(Ok(()));
                 started.recv().ok()?;
-                Some(run_shard(&executor, &options, shard, main))
+                Some(run_shard(&executor, &options, shard, of_thread, main))
             })
             .map_err(StartError::Thread)?;
-        shards.push((thread, start));
+        shards.push(Running { thread, start, pulse });
     }
+    drop(alive);
     for _ in 0..shards.len() {
         // Returning drops the `start` senders, at which the threads that were made end.
         reports.recv().expect("each thread reports")?;
     }
-    for (_, start) in &shards {
-        start.send(()).expect("a made executor waits for its start");
+    for shard in &shards {
+        shard.start.send(()).expect("a made executor waits for its start");
     }
-    let joined = shards.into_iter().map(|(thread, _)| thread.join());
+    watch::until_all_ended(&shards, &all_ended);
+    let joined = shards.into_iter().map(|shard| shard.thread.join());
     Ok(joined.map(|output| output.expect("a panic stops the process").expect("it was started")).collect())
+}
+
+/// A shard's thread, as the thread that started it sees it.
+struct Running<T> {
+    thread: JoinHandle<Option<T>>,
+    /// Tells it to run; dropped instead, it ends.
+    start: mpsc::Sender<()>,
+    pulse: Pulse,
 }
 
 fn check_cores(cores: &[usize]) {
@@ -136,7 +159,7 @@ fn make(options: &ExecutorOptions, core: usize) -> Result<LocalExecutor, StartEr
     let mut builder = LocalExecutorBuilder::new(Placement::Fixed(core))
         .name(&options.name)
         .io_memory(options.io_memory_bytes)
-        .preempt_timer(PREEMPT_INTERVAL)
+        .preempt_timer(options.preempt_interval)
         .blocking_thread_pool_placement(blocking_threads);
     if !options.spin_before_park.is_zero() {
         builder = builder.spin_before_park(options.spin_before_park);
@@ -144,7 +167,13 @@ fn make(options: &ExecutorOptions, core: usize) -> Result<LocalExecutor, StartEr
     builder.make().map_err(|error| start_error::from_glommio(error, core))
 }
 
-fn run_shard<F, Fut, T>(executor: &LocalExecutor, options: &ExecutorOptions, shard: ShardId, main: F) -> T
+fn run_shard<F, Fut, T>(
+    executor: &LocalExecutor,
+    options: &ExecutorOptions,
+    shard: ShardId,
+    pulse: Pulse,
+    main: F,
+) -> T
 where
     F: Fn(ShardId) -> Fut,
     Fut: Future<Output = T>,
@@ -154,7 +183,7 @@ where
     signal::reset();
     FLUSH_DELAY.set(options.flush_delay);
     executor.run(async {
-        drop(task::spawn(heartbeat::beat()));
+        drop(task::spawn(heartbeat::beat(pulse)));
         let output = main(shard).await;
         pending::all_ended().await;
         output
