@@ -21,5 +21,6 @@ pub(crate) mod random;
 pub(crate) mod task;
 mod world;
 
-pub use disk::{Disk, Fault, FaultKind};
+pub use disk::crash::{UnderWay, Unflushed};
+pub use disk::{Disk, Fault, FaultKind, Snapshot};
 pub use world::{ProcessId, World};

@@ -5,6 +5,8 @@
 
 pub mod history;
 pub mod lives;
+pub mod machine;
+pub mod moments;
 
 /// Runs `test` for each seed, and says how to replay the one that fails.
 pub fn for_seeds(count: u64, test: impl Fn(u64)) {

@@ -31,6 +31,10 @@ pub struct Plan {
     /// Shards of each life; the partitions move.
     pub shards: &'static [u16],
     pub power_cuts: bool,
+    pub memory_bytes: usize,
+    pub journal_write_bytes_max: usize,
+    pub chunk_bytes_max: usize,
+    pub bypass_bytes_min: usize,
 }
 
 impl Default for Plan {
@@ -45,6 +49,10 @@ impl Default for Plan {
             steps_max: 4_000,
             shards: &[1],
             power_cuts: true,
+            memory_bytes: 1 << 20,
+            journal_write_bytes_max: 32 << 10,
+            chunk_bytes_max: 16 << 10,
+            bypass_bytes_min: 12 << 10,
         }
     }
 }
@@ -54,12 +62,12 @@ pub type Shared = Rc<RefCell<History>>;
 impl Plan {
     pub fn options(&self) -> StorageOptions {
         StorageOptions {
-            memory_bytes: 1 << 20,
+            memory_bytes: self.memory_bytes,
             ring_files: self.ring_files,
             ring_file_bytes: self.ring_file_bytes,
-            journal_write_bytes_max: 32 << 10,
-            chunk_bytes_max: 16 << 10,
-            bypass_bytes_min: 12 << 10,
+            journal_write_bytes_max: self.journal_write_bytes_max,
+            chunk_bytes_max: self.chunk_bytes_max,
+            bypass_bytes_min: self.bypass_bytes_min,
             allocation_step_bytes_min: 16 << 10,
             ..StorageOptions::new("/data")
         }
@@ -137,16 +145,7 @@ impl Plan {
 
     fn batch(&self, uid: u64, life: u32, history: &Shared) -> (Bytes, Mark) {
         let bytes_max = if random::below(4) == 0 { self.value_bytes_max } else { 600 };
-        let length = 8 + random::below(bytes_max) as usize;
-        let mark = history.borrow_mut().send(uid, life, length);
-        let mut value = vec![(mark.send % 251) as u8; length];
-        value[..4].copy_from_slice(&mark.life.to_le_bytes());
-        value[4..8].copy_from_slice(&mark.send.to_le_bytes());
-        let mut builder = BatchBuilder::new(Compression::None);
-        builder
-            .append(&RecordRef { timestamp_ms: 1, key: None, value: Some(&value), headers: &[] })
-            .expect("it fits");
-        (builder.finish(ProducerStamp::NONE).expect("it fits"), mark)
+        marked_batch(uid, life, 8 + random::below(bytes_max) as usize, history)
     }
 
     async fn open_and_judge(&self, shards: u16, history: &Shared) -> (Vec<Store>, Vec<Log>) {
@@ -170,7 +169,21 @@ impl Plan {
     }
 }
 
-async fn read_all(log: &Log) -> Vec<(i64, Mark, usize)> {
+/// A batch of one record whose value of so many bytes says which it is.
+pub(crate) fn marked_batch(uid: u64, life: u32, length: usize, history: &Shared) -> (Bytes, Mark) {
+    let mark = history.borrow_mut().send(uid, life, length);
+    let mut value = vec![(mark.send % 251) as u8; length];
+    value[..4].copy_from_slice(&mark.life.to_le_bytes());
+    value[4..8].copy_from_slice(&mark.send.to_le_bytes());
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder
+        .append(&RecordRef { timestamp_ms: 1, key: None, value: Some(&value), headers: &[] })
+        .expect("it fits");
+    (builder.finish(ProducerStamp::NONE).expect("it fits"), mark)
+}
+
+/// What a reader is served, from offset 0 to the high watermark.
+pub(crate) async fn read_all(log: &Log) -> Vec<(i64, Mark, usize)> {
     let mut cursor = Cursor::at(0);
     let mut served = Vec::new();
     loop {

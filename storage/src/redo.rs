@@ -1,8 +1,9 @@
 //! Puts the bytes of a partition's ring entries back into its segments, page by page.
 //!
 //! A page on the disk may hold later bytes than the ring, those of a chunk that went round it; so redo merges into what is
-//! there and never pads over it. Pages that are right already are written all the same: what a killed process left there may
-//! be in the device's cache only, and it is the durable write that makes it last.
+//! there and never pads over it. Such a page is right already, because the chunk carried the ring's bytes too; and a page that
+//! is right is not written again: a power cut in the middle of that write would tear bytes that are nowhere else. But it
+//! may be right only in the cache of the device, where a killed process left it; so a flush makes it last.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,8 +76,12 @@ impl Redo {
     pub(crate) async fn write(&mut self, folder: &Path, durable_writes: bool) -> Result<(), RecoveryError> {
         for (segment_base, runs) in std::mem::take(&mut self.runs) {
             let file = open_segment(folder, segment_base, durable_writes).await?;
+            let mut was_right = false;
             for (position, bytes) in runs {
-                write_run(&file, position, &bytes).await?;
+                was_right |= write_run(&file, position, &bytes).await?;
+            }
+            if was_right && durable_writes {
+                file.datasync().await?;
             }
             file.close().await?;
         }
@@ -124,23 +129,24 @@ async fn open_segment(folder: &Path, segment_base: i64, durable_writes: bool) ->
     Ok(file)
 }
 
-async fn write_run(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError> {
+/// Writes the pages that differ from what the ring says; true if there was one that did not.
+async fn write_run(file: &File, position: u64, bytes: &[u8]) -> Result<bool, FileError> {
     let end = position + bytes.len() as u64;
     if file.size().await? < page_ceil(end) {
         file.allocate(0, page_ceil(end)).await?;
     }
-    let mut from = position;
+    let (mut from, mut was_right) = (position, false);
     while from < end {
         let to = end.min(page_floor(from) + CHUNK_BYTES_MAX as u64);
         let piece = &bytes[(from - position) as usize..(to - position) as usize];
-        merge(file, from, piece).await?;
+        was_right |= merge(file, from, piece).await?;
         from = to;
     }
-    Ok(())
+    Ok(was_right)
 }
 
-/// Merges bytes into the pages they lie in.
-async fn merge(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError> {
+/// Merges bytes into the pages they lie in, and writes those that change; true if there was one that did not.
+async fn merge(file: &File, position: u64, bytes: &[u8]) -> Result<bool, FileError> {
     let start = page_floor(position);
     let length = (page_ceil(position + bytes.len() as u64) - start) as usize;
     let found = file.read_at(start, length).await?;
@@ -148,5 +154,24 @@ async fn merge(file: &File, position: u64, bytes: &[u8]) -> Result<(), FileError
     wanted[..found.len()].copy_from_slice(&found);
     let within = (position - start) as usize;
     wanted[within..within + bytes.len()].copy_from_slice(bytes);
-    file.write_at(Rc::new(wanted), start).await
+    let page_bytes = PAGE as usize;
+    let differs = |at: usize| found.get(at..at + page_bytes) != wanted.get(at..at + page_bytes);
+    let (mut at, mut was_right) = (0, false);
+    while at < length {
+        let changes = differs(at);
+        let stretch = (at..length).step_by(page_bytes).take_while(|page| differs(*page) == changes).count();
+        let to = at + stretch * page_bytes;
+        if changes {
+            write_pages(file, start + at as u64, &wanted[at..to]).await?;
+        }
+        was_right |= !changes;
+        at = to;
+    }
+    Ok(was_right)
+}
+
+async fn write_pages(file: &File, position: u64, pages: &[u8]) -> Result<(), FileError> {
+    let mut buffer = Buffer::new(pages.len());
+    buffer.copy_from_slice(pages);
+    file.write_at(Rc::new(buffer), position).await
 }

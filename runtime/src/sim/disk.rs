@@ -4,7 +4,9 @@
 //! sectors from the first to the second; a power cut keeps of the others what the seed decides. Folders likewise: the
 //! entries programs see, and those that a sync of the folder has put on the device.
 //!
-//! Also here: what a test can do to a disk (fill it, let it fail, damage it) and what a kill does to writes under way.
+//! Also here: what a test can do to a disk: fill it, let it fail, damage it, look at it. What a crash leaves is `crash`.
+
+pub(crate) mod crash;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,8 +16,6 @@ use super::world::{self, ProcessId, Signal, State};
 
 /// What a device writes whole.
 pub(crate) const SECTOR_BYTES: usize = 512;
-/// Writes of a killed process land at most so much later.
-const LATE_WRITE_NS_MAX: u64 = 50_000_000;
 
 pub(crate) type Inode = u64;
 const ROOT: Inode = 0;
@@ -68,6 +68,8 @@ pub(crate) struct DiskState {
     capacity: u64,
     faults: Vec<Fault>,
     locks: BTreeMap<PathBuf, ProcessId>,
+    /// How often each path was opened.
+    opens: BTreeMap<PathBuf, u64>,
 }
 
 impl Default for DiskState {
@@ -82,6 +84,7 @@ impl Default for DiskState {
             capacity: u64::MAX,
             faults: Vec::new(),
             locks: BTreeMap::new(),
+            opens: BTreeMap::new(),
         }
     }
 }
@@ -190,7 +193,9 @@ impl DiskState {
 
     /// Whether so many more bytes have room.
     pub(crate) fn refuse_full(&self, more: usize) -> io::Result<()> {
-        if (more as u64) > self.free_bytes() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        // The sum over all files is left out where nothing can come of it.
+        let is_full = self.capacity < u64::MAX && (more as u64) > self.free_bytes();
+        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {
@@ -209,6 +214,10 @@ impl DiskState {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn count_open(&mut self, path: &Path) {
+        *self.opens.entry(path.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn lock(&mut self, path: &Path, process: ProcessId) -> Result<(), ProcessId> {
@@ -300,94 +309,6 @@ impl DiskState {
             self.flush_sectors(write.inode, &sectors);
         }
     }
-
-    /// Some sectors of a write, as the seed has it.
-    fn tear(&mut self, write: &WriteUnderWay, rng: &mut super::random::Rng) {
-        for (number, sector) in write.bytes.chunks(SECTOR_BYTES).enumerate() {
-            if rng.coin() {
-                self.put(write.inode, write.position + number * SECTOR_BYTES, sector);
-            }
-        }
-    }
-}
-
-/// Writes of a killed process land now, later, in part or never. The device does not wait for the process.
-pub(crate) fn kill(world: &mut State, process: ProcessId) {
-    let ids: Vec<u64> = world
-        .disk
-        .under_way
-        .iter()
-        .filter(|(_, write)| write.process == process)
-        .map(|(id, _)| *id)
-        .collect();
-    for id in ids {
-        match world.rng.below(4) {
-            0 => {
-                let write = world.disk.under_way.remove(&id).expect("just listed");
-                world.disk.land(&write);
-            }
-            1 => {
-                let write = world.disk.under_way.remove(&id).expect("just listed");
-                world.disk.tear(&write, &mut world.rng);
-            }
-            2 => drop(world.disk.under_way.remove(&id)),
-            // Still under way: it lands when its time comes, which may be long after the process is gone.
-            _ => {
-                let delay = world.rng.below(LATE_WRITE_NS_MAX);
-                let write = world.disk.under_way.remove(&id).expect("just listed");
-                let late = world.disk.next_write;
-                world.disk.next_write += 1;
-                world.disk.under_way.insert(late, write);
-                world.after(
-                    delay,
-                    Box::new(move |world| {
-                        if let Some(write) = world.disk.under_way.remove(&late) {
-                            world.disk.land(&write);
-                            world.disk.wake_waiting();
-                        }
-                    }),
-                );
-            }
-        }
-    }
-    world.disk.wake_waiting();
-}
-
-/// Of what was not flushed, each sector, size and folder stays or goes as the seed has it.
-pub(crate) fn power_cut(world: &mut State) {
-    for (_, write) in std::mem::take(&mut world.disk.under_way) {
-        world.disk.tear(&write, &mut world.rng);
-    }
-    world.disk.waiting.clear();
-    world.disk.locks.clear();
-    let inodes: Vec<Inode> = world.disk.image.nodes.keys().copied().collect();
-    for inode in inodes {
-        let keep_chance = world.rng.below(5);
-        let size_kept = world.rng.coin();
-        match world.disk.image.nodes.get_mut(&inode) {
-            Some(Node::File { seen, kept, unflushed }) => {
-                if size_kept {
-                    kept.resize(seen.len(), 0);
-                }
-                for sector in std::mem::take(unflushed) {
-                    let start = sector * SECTOR_BYTES;
-                    let end = (start + SECTOR_BYTES).min(seen.len()).min(kept.len());
-                    if start < end && world.rng.below(4) < keep_chance {
-                        kept[start..end].copy_from_slice(&seen[start..end]);
-                    }
-                }
-                seen.clone_from(kept);
-            }
-            Some(Node::Folder { seen, kept }) => {
-                if size_kept {
-                    kept.clone_from(seen);
-                } else {
-                    seen.clone_from(kept);
-                }
-            }
-            None => {}
-        }
-    }
 }
 
 /// What a test does to the disk.
@@ -415,6 +336,23 @@ impl Disk {
 
     pub fn used_bytes(&self) -> u64 {
         world::with(|world| world.disk.capacity.saturating_sub(world.disk.free_bytes()))
+    }
+
+    /// How often files were opened whose path contains `part`.
+    pub fn opens(&self, part: &str) -> u64 {
+        world::with(|world| {
+            let opens = world.disk.opens.iter().filter(|(path, _)| path.to_string_lossy().contains(part));
+            opens.map(|(_, count)| count).sum()
+        })
+    }
+
+    /// The pieces of a file that are being written now: position and length, in the order they were begun.
+    pub fn writes_under_way(&self, path: &Path) -> Vec<(u64, u64)> {
+        world::with(|world| {
+            let Ok(inode) = world.disk.find(path) else { return Vec::new() };
+            let writes = world.disk.under_way.values().filter(|write| write.inode == inode);
+            writes.map(|write| (write.position as u64, write.bytes.len() as u64)).collect()
+        })
     }
 
     pub fn add_fault(&self, fault: Fault) {

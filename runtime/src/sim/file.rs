@@ -38,11 +38,14 @@ async fn call<R>(
 
 impl File {
     pub async fn open(path: &Path, options: OpenOptions) -> Result<File, FileError> {
-        let inode = call("open", path, |world| match (world.disk.find(path), options.create) {
-            (Ok(_), Create::New) => Err(io::ErrorKind::AlreadyExists.into()),
-            (Ok(inode), _) => Ok(inode),
-            (Err(error), Create::Never) => Err(error),
-            (Err(_), _) => world.disk.create(path, DiskState::new_file()),
+        let inode = call("open", path, |world| {
+            world.disk.count_open(path);
+            match (world.disk.find(path), options.create) {
+                (Ok(_), Create::New) => Err(io::ErrorKind::AlreadyExists.into()),
+                (Ok(inode), _) => Ok(inode),
+                (Err(error), Create::Never) => Err(error),
+                (Err(_), _) => world.disk.create(path, DiskState::new_file()),
+            }
         })
         .await?;
         Ok(File { shared: Rc::new(Shared { inode, path: path.to_owned(), options }) })

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::disk::crash::{UnderWay, Unflushed};
 use super::disk::{Disk, DiskState};
 use super::net::NetState;
 use super::random::Rng;
@@ -226,17 +227,27 @@ impl World {
     /// Ends a process as `kill -9` does: its tasks are gone, its connections cut, its locks free; what it had written stays
     /// in the kernel's cache; a write under way lands now, later, in part or never.
     pub fn kill(&self, process: ProcessId) {
+        self.kill_leaving(process, UnderWay::Drawn);
+    }
+
+    /// As [`World::kill`], where the test says what becomes of the writes under way.
+    pub fn kill_leaving(&self, process: ProcessId, under_way: UnderWay) {
         self.end(process);
-        with(|world| super::disk::kill(world, process));
+        with(|world| super::disk::crash::kill(world, process, under_way));
     }
 
     /// Ends every process and keeps of what was not flushed what the seed decides.
     pub fn power_cut(&self) {
+        self.power_cut_leaving(Unflushed::Drawn);
+    }
+
+    /// As [`World::power_cut`], where the test says what the disk keeps.
+    pub fn power_cut_leaving(&self, unflushed: Unflushed) {
         let processes: Vec<ProcessId> = with(|world| world.tasks.values().map(|task| task.place.0).collect());
         processes.into_iter().for_each(|process| self.end(process));
         with(|world| {
             world.later.clear();
-            super::disk::power_cut(world);
+            super::disk::crash::power_cut(world, unflushed);
         });
     }
 
