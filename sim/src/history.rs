@@ -10,7 +10,7 @@ pub struct Mark {
 }
 
 /// The truth about each partition's offsets.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct History {
     /// Offset by offset what has to be there: it was acknowledged, or served to a reader.
     certain: BTreeMap<u64, BTreeMap<i64, Mark>>,

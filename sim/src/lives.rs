@@ -74,14 +74,19 @@ impl Plan {
     }
 
     pub fn specs(&self, shards: u16) -> Vec<PartitionSpec> {
-        let spec = |uid: u64| PartitionSpec {
+        (1..=self.partitions).map(|uid| self.spec(uid, shards)).collect()
+    }
+
+    /// A uid past the plan's partitions is one of them made again: the same number in the topic, another uid.
+    pub fn spec(&self, uid: u64, shards: u16) -> PartitionSpec {
+        let number = (uid - 1) % self.partitions + 1;
+        PartitionSpec {
             uid: PartitionUid(uid),
-            folder: PathBuf::from(format!("topics/t/{uid}-{uid}")),
+            folder: PathBuf::from(format!("topics/t/{number}-{uid}")),
             shard: ShardId((uid % u64::from(shards)) as u16),
             leader_epoch: 1,
             settings: LogSettings { segment_bytes_max: self.segment_bytes_max, ..LogSettings::default() },
-        };
-        (1..=self.partitions).map(spec).collect()
+        }
     }
 
     /// One seed: lives and crashes, and a last life that only reads.

@@ -4,17 +4,20 @@
 //! what has to be there follows from what was acknowledged or served.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use runtime::clock;
 use runtime::executor::ShardId;
-use runtime::sim::{ProcessId, UnderWay, Unflushed, World};
-use storage::{AckQueue, AppendError, Appended, Log, PartitionUid, RecoveryError, Store, recover};
+use runtime::sim::{ProcessId, Snapshot, UnderWay, Unflushed, World};
+use storage::{
+    AckQueue, AppendError, Appended, Log, PartitionSpec, PartitionUid, RecoveryError, Store, recover,
+};
 use wire::batch::validate;
 
-use crate::history::Mark;
+use crate::history::{History, Mark};
 use crate::lives::{Plan, Shared, marked_batch, read_all};
 
 /// More polls than any test's process takes: what needs more waits for something that never comes.
@@ -42,6 +45,12 @@ impl Crash {
     ];
 }
 
+/// A state of the machine between processes.
+pub struct Remembered {
+    disk: Snapshot,
+    history: History,
+}
+
 /// The machine, outside of which a test stands.
 pub struct Machine {
     pub world: World,
@@ -49,6 +58,8 @@ pub struct Machine {
     history: Shared,
     lives: Cell<u32>,
     shards: Cell<u16>,
+    /// The partitions that there are, as a catalog knows them.
+    uids: RefCell<Vec<u64>>,
 }
 
 impl Machine {
@@ -59,6 +70,7 @@ impl Machine {
             history: Shared::default(),
             lives: Cell::new(0),
             shards: Cell::new(plan.shards[0]),
+            uids: RefCell::new((1..=plan.partitions).collect()),
         }
     }
 
@@ -67,10 +79,20 @@ impl Machine {
         self.shards.set(shards);
     }
 
+    /// From the next start on there are these partitions. A uid past the plan's is a partition made again under an old name.
+    pub fn set_partitions(&self, uids: &[u64]) {
+        *self.uids.borrow_mut() = uids.to_vec();
+    }
+
+    /// The partitions that there are.
+    pub fn partitions(&self) -> Vec<u64> {
+        self.uids.borrow().clone()
+    }
+
     fn opening(&self) -> Opening {
         self.lives.set(self.lives.get() + 1);
-        let (plan, history) = (self.plan.clone(), self.history.clone());
-        Opening { plan, history, life: self.lives.get(), shards: self.shards.get() }
+        let (plan, history, uids) = (self.plan.clone(), self.history.clone(), self.partitions());
+        Opening { plan, history, uids, life: self.lives.get(), shards: self.shards.get() }
     }
 
     /// Opens, judges, and runs `work` to its end. The process ends without a stop; its writes under way land.
@@ -89,6 +111,22 @@ impl Machine {
         })
     }
 
+    /// As [`Machine::start`], up to the moment when `work` has ended. The process lives on, for the test to end it.
+    pub fn start_and_finish(&self, work: impl AsyncFn(Running) + Clone + 'static) -> ProcessId {
+        let ended = Rc::new(Cell::new(false));
+        let signal = ended.clone();
+        let process = self.start(async move |running| {
+            // Held on to, so that its tasks have something to work for.
+            let kept = running.clone();
+            work(running).await;
+            signal.set(true);
+            std::future::pending::<()>().await;
+            drop(kept);
+        });
+        assert!(self.world.run_until(|| ended.get(), STEPS_MAX), "it waits for something that never comes");
+        process
+    }
+
     pub fn crash(&self, process: ProcessId, crash: Crash) {
         match crash {
             Crash::Kill(under_way) => self.world.kill_leaving(process, under_way),
@@ -101,17 +139,36 @@ impl Machine {
         self.run(async |running| running.counts())
     }
 
+    /// Why a start fails.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn failed_start(&self) -> RecoveryError {
+        let opening = self.opening();
+        let failed = self.world.run(async move { opening.recover().await.err() }, STEPS_MAX);
+        failed.expect("it ends").expect("the start fails")
+    }
+
     /// Why a start is refused; what is on the disk must be what was there before.
     ///
     /// # Panics
     /// If it is not refused, or changes something.
     pub fn refusal(&self) -> RecoveryError {
         let before = self.contents();
-        let opening = self.opening();
-        let refused = self.world.run(async move { opening.recover().await.err() }, STEPS_MAX);
-        let refused = refused.expect("it ends").expect("the start is refused");
+        let refused = self.failed_start();
         assert!(before == self.contents(), "a refused start changed the disk: {refused}");
         refused
+    }
+
+    /// The disk and the truth as they are, to be returned to. No process may be running.
+    pub fn remember(&self) -> Remembered {
+        Remembered { disk: self.world.disk().snapshot(), history: self.history.borrow().clone() }
+    }
+
+    /// Back to a remembered state, for another ending.
+    pub fn return_to(&self, remembered: &Remembered) {
+        self.world.disk().restore(&remembered.disk);
+        *self.history.borrow_mut() = remembered.history.clone();
     }
 
     /// Every file with its content.
@@ -140,35 +197,40 @@ impl Machine {
 struct Opening {
     plan: Plan,
     history: Shared,
+    uids: Vec<u64>,
     life: u32,
     shards: u16,
 }
 
 impl Opening {
+    fn specs(&self) -> Vec<PartitionSpec> {
+        self.uids.iter().map(|uid| self.plan.spec(*uid, self.shards)).collect()
+    }
+
     async fn recover(&self) -> Result<storage::Recovery, RecoveryError> {
         runtime::file::create_folder_all(Path::new("/data")).await?;
         runtime::file::sync_folder(Path::new("/")).await?;
-        recover(&self.plan.options(), self.shards, &self.plan.specs(self.shards), PartitionUid(1_000)).await
+        recover(&self.plan.options(), self.shards, &self.specs(), PartitionUid(1_000)).await
     }
 
     async fn open(self) -> Result<Running, RecoveryError> {
         let recovery = self.recover().await?;
-        let writes_redone = recovery.journal_writes_redone;
+        let (clean, writes_redone) = (recovery.clean, recovery.journal_writes_redone);
         let mut stores = Vec::new();
         for (number, shard) in recovery.shards.into_iter().enumerate() {
             let number = u16::try_from(number).expect("few shards");
             let store = Store::open(self.plan.options(), ShardId(number), shard).await;
             stores.push(store.unwrap_or_else(|error| panic!("{error}")));
         }
-        let mut logs = Vec::new();
-        for spec in self.plan.specs(self.shards) {
+        let mut logs = BTreeMap::new();
+        for spec in self.specs() {
             let log = stores[spec.shard.index()].log(spec.uid).expect("a log of the shard");
             let served = read_all(&log).await;
             self.history.borrow_mut().judge(spec.uid.0, &served);
-            logs.push(log);
+            logs.insert(spec.uid.0, log);
         }
         let (acks, sent) = (AckQueue::new(), Rc::default());
-        Ok(Running { life: self.life, history: self.history, stores, logs, writes_redone, acks, sent })
+        Ok(Running { life: self.life, history: self.history, stores, logs, clean, writes_redone, acks, sent })
     }
 }
 
@@ -176,8 +238,9 @@ impl Opening {
 #[derive(Clone)]
 pub struct Running {
     pub stores: Vec<Store>,
-    /// By uid, which counts from 1.
-    logs: Vec<Log>,
+    logs: BTreeMap<u64, Log>,
+    /// The stop before left nothing to redo.
+    pub clean: bool,
     /// Journal writes that recovery found.
     pub writes_redone: u64,
     life: u32,
@@ -188,11 +251,11 @@ pub struct Running {
 
 impl Running {
     pub fn log(&self, uid: u64) -> &Log {
-        &self.logs[uid as usize - 1]
+        &self.logs[&uid]
     }
 
     pub fn counts(&self) -> Vec<i64> {
-        self.logs.iter().map(|log| log.offsets().high_watermark).collect()
+        self.logs.values().map(|log| log.offsets().high_watermark).collect()
     }
 
     /// Hands a batch of exactly so many bytes to a partition, and does not wait.

@@ -71,9 +71,8 @@ fn crash_at(
 
 /// The life after a crash: what is there is judged, one more batch goes to each partition, and all of it survives a power cut.
 pub fn live_on(machine: &Machine) {
-    let partitions = machine.plan.partitions;
+    let batches: Vec<_> = machine.partitions().into_iter().map(|uid| (uid, 300)).collect();
     machine.run(async move |running| {
-        let batches: Vec<_> = (1..=partitions).map(|uid| (uid, 300)).collect();
         running.append_all(&batches).await;
     });
     machine.world.power_cut_leaving(Unflushed::Lost);
