@@ -15,20 +15,31 @@ fn on_a_shard<Fut: Future<Output = ()> + 'static>(
     name: &str,
     test: impl Fn(PathBuf) -> Fut + Clone + Send + 'static,
 ) {
+    in_lives(name, 1, move |data, _| test(data));
+}
+
+/// Runs `test` so often on one folder, each time as a process of its own would: when it ends, all its tasks are gone.
+fn in_lives<Fut: Future<Output = ()> + 'static>(
+    name: &str,
+    lives: i64,
+    test: impl Fn(PathBuf, i64) -> Fut + Clone + Send + 'static,
+) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("corelog.meta"), [1; 4096]).unwrap();
-    let data = folder.clone();
-    let options = ExecutorOptions::new("test", vec![executor::affinity_cores()[0]]);
-    executor::run(options, move |_| {
-        let (data, test) = (data.clone(), test.clone());
-        async move {
-            file::prepare_device(&data).await.unwrap();
-            test(data).await;
-        }
-    })
-    .unwrap();
+    for life in 0..lives {
+        let (data, test) = (folder.clone(), test.clone());
+        let options = ExecutorOptions::new("test", vec![executor::affinity_cores()[0]]);
+        executor::run(options, move |_| {
+            let (data, test) = (data.clone(), test.clone());
+            async move {
+                file::prepare_device(&data).await.unwrap();
+                test(data, life).await;
+            }
+        })
+        .unwrap();
+    }
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -136,18 +147,15 @@ fn a_clean_stop_leaves_nothing_to_redo_and_loses_nothing() {
 
 #[test]
 fn a_store_that_is_dropped_without_a_stop_is_redone_from_its_ring() {
-    on_a_shard("redo", |data| async move {
-        for round in 0..5_i64 {
-            let (store, _) = open(&small(&data), &[spec(1)]).await;
-            let log = store.log(PartitionUid(1)).unwrap();
-            assert_eq!(values(&log, 0).await.len() as i64, round * 30, "round {round}");
-            for n in 0..30 {
-                let value = vec![n as u8; 1 + 3_777 * n as usize];
-                assert_eq!(offset_of(&log, batch(&value, ProducerStamp::NONE)).await, round * 30 + n);
-            }
-            // Not stopped: the next open finds the ring as a crash would leave it. Its tasks stay parked for good.
-            std::mem::forget(store);
+    in_lives("redo", 5, |data, round| async move {
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        assert_eq!(values(&log, 0).await.len() as i64, round * 30, "round {round}");
+        for n in 0..30 {
+            let value = vec![n as u8; 1 + 3_777 * n as usize];
+            assert_eq!(offset_of(&log, batch(&value, ProducerStamp::NONE)).await, round * 30 + n);
         }
+        // Not stopped: the next life finds the ring as a crash would leave it.
     });
 }
 
@@ -212,19 +220,18 @@ fn segments_roll_and_close_and_old_offsets_are_found() {
 
 #[test]
 fn a_retry_is_answered_with_its_first_offset_also_after_a_restart() {
-    on_a_shard("retry", |data| async move {
+    in_lives("retry", 2, |data, life| async move {
         let stamp = |sequence| ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: sequence };
-        let options = small(&data);
-        let (store, _) = open(&options, &[spec(1)]).await;
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
         let log = store.log(PartitionUid(1)).unwrap();
-        assert_eq!(offset_of(&log, batch(b"a", stamp(0))).await, 0);
-        assert_eq!(offset_of(&log, batch(b"b", stamp(1))).await, 1);
-        assert_eq!(offset_of(&log, batch(b"a", stamp(0))).await, 0);
-        let gap = append(&log, batch(b"d", stamp(3))).await.result;
-        assert_eq!(gap, Err(AppendError::OutOfOrderSequence { producer_id: 9, expected: 2, found: 3 }));
-        std::mem::forget(store);
-        let (store, _) = open(&options, &[spec(1)]).await;
-        let log = store.log(PartitionUid(1)).unwrap();
+        if life == 0 {
+            assert_eq!(offset_of(&log, batch(b"a", stamp(0))).await, 0);
+            assert_eq!(offset_of(&log, batch(b"b", stamp(1))).await, 1);
+            assert_eq!(offset_of(&log, batch(b"a", stamp(0))).await, 0);
+            let gap = append(&log, batch(b"d", stamp(3))).await.result;
+            assert_eq!(gap, Err(AppendError::OutOfOrderSequence { producer_id: 9, expected: 2, found: 3 }));
+            return;
+        }
         assert_eq!(offset_of(&log, batch(b"b", stamp(1))).await, 1);
         assert_eq!(offset_of(&log, batch(b"c", stamp(2))).await, 2);
         assert_eq!(values(&log, 0).await.len(), 3);
