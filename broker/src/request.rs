@@ -69,7 +69,10 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
 pub fn read_code(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        ReadError::RottenBatch { .. } | ReadError::ShortSegment { .. } => ErrorCode::CorruptLog,
+        ReadError::RottenBatch { .. }
+        | ReadError::ShortSegment { .. }
+        | ReadError::WrongOffset { .. }
+        | ReadError::MissingOffset { .. } => ErrorCode::CorruptLog,
         ReadError::Removed => ErrorCode::TopicDeleted,
         ReadError::File(_) => ErrorCode::StorageFailed,
     }

@@ -47,6 +47,14 @@ pub enum ReadError {
     RottenBatch { segment_base: i64, position: u64, source: BatchError },
     #[error("segment {segment_base} ends at {length} where its log says {expected}")]
     ShortSegment { segment_base: i64, length: u64, expected: u64 },
+    #[error(
+        "the batch at position {position} of segment {segment_base} begins at offset {found} where {expected} was looked for: its offset is damaged, or bytes before it are lost"
+    )]
+    WrongOffset { segment_base: i64, position: u64, found: i64, expected: i64 },
+    #[error(
+        "offset {offset} was acknowledged and is in no segment (the next one: {next_segment:?}): the segment that held it is cut short or missing"
+    )]
+    MissingOffset { offset: i64, next_segment: Option<i64> },
     #[error("the partition was deleted")]
     Removed,
     #[error(transparent)]

@@ -9,12 +9,15 @@ use std::collections::{BTreeMap, VecDeque};
 use wire::batch::BatchHeader;
 
 use crate::error::{AppendError, FormatError};
-use crate::journal::format::{Get, check_crc};
+use crate::journal::format::Get;
 use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
+use crate::options::PartitionUid;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"CLPS");
-const VERSION: u16 = 1;
-const HEADER_BYTES: usize = 24;
+const VERSION: u16 = 2;
+const HEADER_BYTES: usize = 32;
+/// With its batches: how much room a snapshot is given.
+const PRODUCER_BYTES: usize = 24 + 16 * PRODUCER_BATCHES_REMEMBERED;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StoredBatch {
@@ -124,45 +127,54 @@ impl Producers {
         }
     }
 
-    /// The state after all batches below `next_offset`: magic "CLPS", version u16, u16 zero, next offset i64, producer
-    /// count u32, crc32fast of the rest; then per producer id i64, epoch i16, batch count u16, u32 zero, last offset i64
-    /// and its batches (first sequence i32, last sequence i32, base offset i64). Little-endian.
-    pub(crate) fn encode(&self, next_offset: i64) -> Vec<u8> {
-        let mut body = Vec::new();
-        for (id, producer) in &self.producers {
-            body.extend_from_slice(&id.to_le_bytes());
-            body.extend_from_slice(&producer.epoch.to_le_bytes());
-            body.extend_from_slice(&(producer.batches.len() as u16).to_le_bytes());
-            body.extend_from_slice(&[0; 4]);
-            body.extend_from_slice(&producer.last_offset.to_le_bytes());
-            for batch in &producer.batches {
-                body.extend_from_slice(&batch.first_sequence.to_le_bytes());
-                body.extend_from_slice(&batch.last_sequence.to_le_bytes());
-                body.extend_from_slice(&batch.base_offset.to_le_bytes());
-            }
-        }
-        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+    /// The state after all batches below `next_offset`: magic "CLPS", version u16, u16 zero, partition uid u64, next offset
+    /// i64, producer count u32, crc32fast of what was before and the rest; then per producer id i64, epoch i16, batch count
+    /// u16, u32 zero, last offset i64 and its batches (first sequence i32, last sequence i32, base offset i64).
+    /// Little-endian.
+    pub(crate) fn encode(&self, uid: PartitionUid, next_offset: i64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + self.producers.len() * PRODUCER_BYTES);
         out.extend_from_slice(&MAGIC.to_le_bytes());
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&uid.0.to_le_bytes());
         out.extend_from_slice(&next_offset.to_le_bytes());
         out.extend_from_slice(&(self.producers.len() as u32).to_le_bytes());
-        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        out.extend_from_slice(&body);
+        out.extend_from_slice(&[0; 4]);
+        for (id, producer) in &self.producers {
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(&producer.epoch.to_le_bytes());
+            out.extend_from_slice(&(producer.batches.len() as u16).to_le_bytes());
+            out.extend_from_slice(&[0; 4]);
+            out.extend_from_slice(&producer.last_offset.to_le_bytes());
+            for batch in &producer.batches {
+                out.extend_from_slice(&batch.first_sequence.to_le_bytes());
+                out.extend_from_slice(&batch.last_sequence.to_le_bytes());
+                out.extend_from_slice(&batch.base_offset.to_le_bytes());
+            }
+        }
+        let crc = crc_of(&out);
+        out[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
         out
     }
 
     /// The state and the offset it stands for.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, i64), FormatError> {
+    pub(crate) fn decode(bytes: &[u8], uid: PartitionUid) -> Result<(Self, i64), FormatError> {
         let mut get = Get::new("producer snapshot", bytes, HEADER_BYTES)?;
         get.expect_u32("magic of a producer snapshot", MAGIC)?;
         get.expect_u16("version of a producer snapshot", VERSION)?;
         get.skip(2);
+        let found_uid = get.u64();
         let next_offset = get.u64() as i64;
         let count = get.u32();
-        let crc = get.u32();
+        let (found, computed) = (get.u32(), crc_of(bytes));
+        if found != computed {
+            return Err(FormatError::Checksum { what: "producer snapshot", found, computed });
+        }
+        if found_uid != uid.0 {
+            let what = "partition of a producer snapshot";
+            return Err(FormatError::Field { what, found: found_uid, expected: uid.0 });
+        }
         let mut rest = &bytes[HEADER_BYTES..];
-        check_crc("producer snapshot", crc, rest)?;
         let mut producers = BTreeMap::new();
         for _ in 0..count {
             let mut get = Get::new("producer", rest, 24)?;
@@ -186,6 +198,14 @@ impl Producers {
     }
 }
 
+/// Of everything but the place of the checksum itself.
+fn crc_of(snapshot: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&snapshot[..HEADER_BYTES - 4]);
+    hasher.update(&snapshot[HEADER_BYTES..]);
+    hasher.finalize()
+}
+
 /// Sequences run from 0 to 2^31 - 1 and begin again at 0.
 fn sequence_after(sequence: i32, by: i32) -> i32 {
     ((i64::from(sequence) + i64::from(by)) % (1 << 31)) as i32
@@ -194,4 +214,46 @@ fn sequence_after(sequence: i32, by: i32) -> i32 {
 /// Whether `a` comes before `b` on the circle of sequences.
 fn is_before(a: i32, b: i32) -> bool {
     (i64::from(b) - i64::from(a)).rem_euclid(1 << 31) < 1 << 30
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::batch::{BatchBuilder, Compression, ProducerStamp, RecordRef};
+
+    fn header(producer_id: i64, base_sequence: i32) -> BatchHeader {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(&RecordRef { timestamp_ms: 5, key: None, value: None, headers: &[] }).unwrap();
+        let stamp = ProducerStamp { producer_id, producer_epoch: 0, base_sequence };
+        BatchHeader::parse(&builder.finish(stamp).unwrap()).unwrap()
+    }
+
+    fn producers() -> Producers {
+        let mut producers = Producers::default();
+        for n in 0..7 {
+            producers.stored(&header(9, n), 100 + i64::from(n));
+        }
+        producers.stored(&header(4, 0), 107);
+        producers
+    }
+
+    #[test]
+    fn a_snapshot_survives_encoding_and_every_flipped_bit_is_noticed() {
+        let good = producers().encode(PartitionUid(3), 108);
+        assert_eq!(Producers::decode(&good, PartitionUid(3)), Ok((producers(), 108)));
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Producers::decode(&bad, PartitionUid(3)).is_err(), "bit {bit}");
+        }
+        for length in 0..good.len() {
+            assert!(Producers::decode(&good[..length], PartitionUid(3)).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_another_partition_is_refused() {
+        let bytes = producers().encode(PartitionUid(3), 108);
+        assert!(Producers::decode(&bytes, PartitionUid(4)).is_err());
+    }
 }

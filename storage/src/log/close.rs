@@ -1,5 +1,6 @@
 //! Closes segments that are complete, and lets go of what an idle log holds.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use runtime::file::{self, File, FileError};
@@ -9,6 +10,7 @@ use crate::index::SegmentIndex;
 use crate::limits;
 use crate::log::LogInner;
 use crate::log::segment::{ClosedSegment, segment_path};
+use crate::options::PartitionUid;
 
 /// The newest snapshot of a partition's producers.
 pub(crate) const PRODUCERS_FILE: &str = "producers.snapshot";
@@ -40,17 +42,17 @@ impl LogInner {
     }
 
     async fn close_oldest(&self) -> Result<(), FileError> {
-        let (folder, base_offset, end, file, index) = {
+        let (uid, folder, base_offset, end, file, index) = {
             let state = self.state.borrow();
             let segment = state.open.front().expect("a segment is closing");
             let index = (segment.index_from == 0).then(|| segment.index.clone());
-            (state.folder.clone(), segment.base_offset, segment.end, segment.file.clone(), index)
+            (state.uid, state.folder.clone(), segment.base_offset, segment.end, segment.file.clone(), index)
         };
         let file = file.expect("a segment that closes has its file");
         file.truncate(end).await?;
         file.datasync().await?;
         if let Some(index) = index {
-            write_index(&folder, &index, base_offset).await;
+            write_index(&folder, &index, uid, base_offset).await;
         }
         self.write_roll_snapshot().await;
         let mut state = self.state.borrow_mut();
@@ -72,13 +74,12 @@ impl LogInner {
         segment.file.take()
     }
 
-    /// Remembers the producers as they are at a roll, to be written down when the older segment closes.
+    /// Remembers the producers as they are at a roll, to be written down when the older segment closes. Also where there
+    /// are none: a log of several segments without a snapshot is one that lost it, and is scanned from its start.
     pub(crate) fn snapshot_at_roll(&self) {
         let mut state = self.state.borrow_mut();
-        if !state.producers.is_empty() {
-            let snapshot = state.producers.encode(state.next_offset);
-            state.roll_snapshot = Some(snapshot);
-        }
+        let snapshot = state.producers.encode(state.uid, state.next_offset);
+        state.roll_snapshot = Some(snapshot);
     }
 
     async fn write_roll_snapshot(&self) {
@@ -100,7 +101,7 @@ impl LogInner {
                 return;
             }
             state.appended_since_snapshot = 0;
-            state.producers.encode(state.high_watermark)
+            state.producers.encode(state.uid, state.high_watermark)
         };
         self.write_snapshot(&snapshot).await;
     }
@@ -113,8 +114,9 @@ impl LogInner {
 }
 
 /// An index is a hint: one that cannot be written is made again when it is needed.
-pub(crate) async fn write_index(folder: &std::path::Path, index: &SegmentIndex, base_offset: i64) {
-    let _ = file::write_whole_durably(&segment_path(folder, base_offset, "index"), &index.encode()).await;
+pub(crate) async fn write_index(folder: &Path, index: &SegmentIndex, uid: PartitionUid, base_offset: i64) {
+    let path = segment_path(folder, base_offset, "index");
+    let _ = file::write_whole_durably(&path, &index.encode(uid)).await;
 }
 
 /// The largest index file that can be: an entry each 32 KiB of the largest segment, and as much again to be safe.

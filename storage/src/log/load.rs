@@ -51,29 +51,24 @@ impl LogInner {
         Ok(())
     }
 
-    /// Rebuilds the producers from the snapshot and the batches behind it, before the first append.
+    /// Rebuilds the producers from the snapshot and the batches behind it, before the first append. Without a sound
+    /// snapshot everything is scanned: a retry must not be stored twice because a file is gone. A log that never rolled has
+    /// none, and only its one segment to scan.
     pub(crate) async fn load_producers(self: &Rc<Self>) -> Result<(), ReadError> {
         if self.state.borrow().producers_loaded {
             return Ok(());
         }
-        let (folder, high_watermark, active) = {
+        let (uid, folder, high_watermark, log_start) = {
             let state = self.state.borrow();
-            let active = state.open.back().ok_or(ReadError::Removed)?.base_offset;
-            (state.folder.clone(), state.high_watermark, active)
+            (state.uid, state.folder.clone(), state.high_watermark, state.log_start)
         };
-        let path = folder.join(PRODUCERS_FILE);
-        let (mut producers, mut from) = (Producers::default(), active);
-        if file::exists(&path).await? {
-            let bytes = file::read_whole(&path, PRODUCERS_FILE_BYTES_MAX).await?;
-            // A damaged snapshot, or one of a future that a crash undid, is done without.
-            if let Ok((snapshot, next_offset)) = Producers::decode(&bytes)
-                && next_offset <= high_watermark
-            {
-                (producers, from) = (snapshot, next_offset);
-            }
-        }
+        let snapshot = file::read_whole(&folder.join(PRODUCERS_FILE), PRODUCERS_FILE_BYTES_MAX).await;
+        // Not one of a future that a crash undid.
+        let snapshot = snapshot.ok().and_then(|bytes| Producers::decode(&bytes, uid).ok());
+        let snapshot = snapshot.filter(|(_, next_offset)| *next_offset <= high_watermark);
+        let (mut producers, from) = snapshot.unwrap_or((Producers::default(), log_start));
         let mut remember = |header: &BatchHeader| producers.stored(header, header.base_offset);
-        self.scan(from, high_watermark, &mut remember).await?;
+        self.scan(from.max(log_start), high_watermark, &mut remember).await?;
         let mut state = self.state.borrow_mut();
         state.producers = producers;
         state.producers_loaded = true;

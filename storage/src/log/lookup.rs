@@ -78,29 +78,63 @@ impl LogInner {
         offset: i64,
         kept: &mut Option<(i64, File)>,
     ) -> Result<Place, ReadError> {
-        let segment_base = self.state.borrow().segment_of(offset).ok_or_else(|| self.out_of_range(offset))?;
-        let active =
-            self.state.borrow().segment(segment_base).map(|segment| segment.index.position_before(offset));
-        let position = match active {
-            // An index that begins in the middle says 0 for what came before it: then the rest is made first.
-            Some(0) | None => self.index_of(segment_base).await?.position_before(offset),
-            Some(position) => position,
+        let Some(segment_base) = self.state.borrow().segment_of(offset) else {
+            return Err(self.not_found(offset));
         };
-        let mut found = None;
-        self.walk_with(Place { segment_base, position }, kept, &mut |position, header| {
-            if header.next_offset() > offset {
-                found = Some(Place { segment_base, position });
-            }
-            found.is_none()
-        })
-        .await?;
-        found.ok_or_else(|| self.out_of_range(offset))
+        let active =
+            self.state.borrow().segment(segment_base).map(|segment| segment.index.batch_before(offset));
+        let start = match active {
+            // An index that begins in the middle says 0 for what came before it: then the rest is made first.
+            Some((_, 0)) | None => self.index_of(segment_base).await.map(|index| index.batch_before(offset)),
+            Some(start) => Ok(start),
+        };
+        if let Ok(start) = start
+            && start.1 > 0
+            && let Ok(Some(place)) = self.find(segment_base, start, offset, kept).await
+        {
+            return Ok(place);
+        }
+        // The index could not be made or leads astray. What is sound before the damage is served all the same.
+        let found = self.find(segment_base, (segment_base, 0), offset, kept).await?;
+        found.ok_or_else(|| self.not_found(offset))
     }
 
-    fn out_of_range(&self, offset: i64) -> ReadError {
+    /// Walks one segment from a batch with this base offset and position to the one that holds `offset`.
+    async fn find(
+        self: &Rc<Self>,
+        segment_base: i64,
+        (first_offset, position): (i64, u64),
+        offset: i64,
+        kept: &mut Option<(i64, File)>,
+    ) -> Result<Option<Place>, ReadError> {
+        let (mut found, mut astray) = (None, None);
+        self.walk_with(Place { segment_base, position }, kept, &mut |at, header| {
+            if at == position && header.base_offset != first_offset {
+                astray = Some(header.base_offset);
+            } else if header.next_offset() > offset {
+                found = Some(Place { segment_base, position: at });
+            }
+            found.is_none() && astray.is_none()
+        })
+        .await?;
+        match astray {
+            Some(found) => {
+                Err(ReadError::WrongOffset { segment_base, position, found, expected: first_offset })
+            }
+            None => Ok(found),
+        }
+    }
+
+    /// Below the log's start, or lost: what is acknowledged and not freed has to be in a segment.
+    fn not_found(&self, offset: i64) -> ReadError {
         let state = self.state.borrow();
         let (log_start, high_watermark) = (state.log_start, state.high_watermark);
-        ReadError::OffsetOutOfRange { offset, log_start, high_watermark }
+        if offset < log_start || offset > high_watermark {
+            return ReadError::OffsetOutOfRange { offset, log_start, high_watermark };
+        }
+        let bases = state.closed.iter().map(|segment| segment.base_offset);
+        let bases = bases.chain(state.open.iter().map(|segment| segment.base_offset));
+        ReadError::MissingOffset { offset, next_segment: bases.filter(|base| *base > offset).min() }
     }
 
     /// Calls `visit` with the batches of `[from, to)`, in order.
@@ -123,7 +157,7 @@ impl LogInner {
             })
             .await?;
             if offset == before {
-                break;
+                return Err(self.not_found(offset));
             }
         }
         Ok(())
@@ -131,19 +165,20 @@ impl LogInner {
 
     /// The whole index of a segment: in memory, from its file, or made from the batches.
     pub(crate) async fn index_of(self: &Rc<Self>, segment_base: i64) -> Result<SegmentIndex, ReadError> {
-        let (folder, resumed_at) = {
+        let (uid, folder, resumed_at) = {
             let state = self.state.borrow();
             match state.segment(segment_base) {
                 Some(segment) if segment.index_from == 0 => return Ok(segment.index.clone()),
-                segment => (state.folder.clone(), segment.map(|segment| segment.index_from)),
+                segment => (state.uid, state.folder.clone(), segment.map(|segment| segment.index_from)),
             }
         };
         let path = segment_path(&folder, segment_base, "index");
-        if resumed_at.is_none() && file::exists(&path).await? {
-            let bytes = file::read_whole(&path, INDEX_FILE_BYTES_MAX).await?;
-            if let Ok(index) = SegmentIndex::decode(&bytes, segment_base) {
-                return Ok(index);
-            }
+        // Missing, unreadable, damaged or another segment's: it is made again.
+        if resumed_at.is_none()
+            && let Ok(bytes) = file::read_whole(&path, INDEX_FILE_BYTES_MAX).await
+            && let Ok(index) = SegmentIndex::decode(&bytes, uid, segment_base)
+        {
+            return Ok(index);
         }
         let mut index = SegmentIndex::new(segment_base);
         self.walk(Place { segment_base, position: 0 }, &mut |position, header| {
@@ -152,7 +187,7 @@ impl LogInner {
         })
         .await?;
         match resumed_at {
-            None => write_index(&folder, &index, segment_base).await,
+            None => write_index(&folder, &index, uid, segment_base).await,
             Some(_) => self.complete_index(segment_base, &index),
         }
         Ok(index)
@@ -177,7 +212,8 @@ impl LogInner {
         self.walk_with(from, &mut None, visit).await
     }
 
-    /// Calls `visit` with the position and header of each acknowledged batch of one segment, until it says false.
+    /// Calls `visit` with the position and header of each acknowledged batch of one segment, until it says false. Offsets
+    /// have to go on from batch to batch, and to begin with the segment's where the walk does.
     async fn walk_with(
         self: &Rc<Self>,
         from: Place,
@@ -186,6 +222,7 @@ impl LogInner {
     ) -> Result<(), ReadError> {
         let segment_base = from.segment_base;
         let mut position = from.position;
+        let mut expected = (position == 0).then_some(segment_base);
         loop {
             let Some((end, written_to)) = self.state.borrow().ends(segment_base) else { return Ok(()) };
             if position >= end {
@@ -197,7 +234,12 @@ impl LogInner {
                     return Ok(());
                 }
                 position += header.length as u64;
+                expected = Some(header.next_offset());
                 continue;
+            }
+            if position >= written_to {
+                // Neither in memory nor in the file: a damaged length has led here.
+                return Err(ReadError::ShortSegment { segment_base, length: written_to, expected: end });
             }
             let file = self.file_of(segment_base, kept).await?;
             let start = page_floor(position);
@@ -213,10 +255,15 @@ impl LogInner {
                     position,
                     source,
                 })?;
+                if let Some(expected) = expected.filter(|expected| *expected != header.base_offset) {
+                    let found = header.base_offset;
+                    return Err(ReadError::WrongOffset { segment_base, position, found, expected });
+                }
                 if !visit(position, &header) {
                     return Ok(());
                 }
                 position += header.length as u64;
+                expected = Some(header.next_offset());
             }
             if position == before {
                 let length = start + pages.len() as u64;

@@ -38,7 +38,15 @@ pub(crate) struct Place {
 struct Ahead {
     segment_base: i64,
     position: u64,
+    /// One past the last byte that was in the file when the fetch began.
+    valid_to: u64,
     pages: JoinHandle<Result<Buffer, FileError>>,
+}
+
+/// Pages of a segment, and one past the last byte of the log in them: behind it they may be older than the file is now.
+struct Pages {
+    buffer: Buffer,
+    valid_to: u64,
 }
 
 impl Cursor {
@@ -86,8 +94,7 @@ impl Log {
                 continue;
             };
             if place.position >= bounds.end {
-                let Some(segment_base) = bounds.next else { return Ok(Vec::new()) };
-                cursor.place = Some(Place { segment_base, position: 0 });
+                cursor.place = Some(following(cursor.offset, bounds)?);
                 continue;
             }
             let in_memory = log.state.borrow().read_memory(place, bounds.end, bytes_max);
@@ -99,6 +106,15 @@ impl Log {
             cursor.place = Some(Place { position: place.position + run.bytes, ..place });
             return Ok(run.slices);
         }
+    }
+}
+
+/// Where a reader goes on that has read a segment to its end. The next segment has to begin with the next offset: a
+/// segment that was cut short or is missing must not pass for a log without those records.
+fn following(offset: i64, bounds: Bounds) -> Result<Place, ReadError> {
+    match bounds.next {
+        Some(segment_base) if segment_base == offset => Ok(Place { segment_base, position: 0 }),
+        next => Err(ReadError::MissingOffset { offset, next_segment: next }),
     }
 }
 
@@ -129,26 +145,37 @@ impl LogInner {
         written_to: u64,
         bytes_max: usize,
     ) -> Result<Run, ReadError> {
+        if place.position >= written_to {
+            // Neither in memory nor in the file: a damaged length has led here.
+            let (segment_base, expected) = (place.segment_base, place.position + 1);
+            return Err(ReadError::ShortSegment { segment_base, length: written_to, expected });
+        }
         let file = self.file_of(place.segment_base, &mut cursor.file).await?;
         let mut pages = self.pages_at(cursor, place, &file, written_to).await?;
-        let start = (place.position - page_floor(place.position)) as usize;
+        let floor = page_floor(place.position);
+        let start = (place.position - floor) as usize;
         loop {
-            let readable = pages.len().min((written_to - page_floor(place.position)) as usize);
-            match whole_batches(&pages[start.min(readable)..readable], place, bytes_max)? {
+            let readable = pages.buffer.len().min((pages.valid_to - floor) as usize);
+            let bytes = &pages.buffer[start.min(readable)..readable];
+            match whole_batches(bytes, place, cursor.offset, bytes_max)? {
                 Whole::Batches { bytes, next_offset } => {
                     self.fetch_ahead(cursor, place, &file, written_to, start + bytes as usize);
-                    let slice = Slice::new(Rc::new(pages), start..start + bytes as usize);
+                    let slice = Slice::new(Rc::new(pages.buffer), start..start + bytes as usize);
                     return Ok(Run { slices: vec![slice], bytes, next_offset });
                 }
                 Whole::Needs(bytes) => {
-                    let length = page_ceil((start + bytes) as u64);
-                    let beyond = place.position + bytes as u64 > written_to;
-                    if beyond || length as usize <= pages.len() {
-                        let length = page_floor(place.position) + pages.len() as u64;
-                        let (segment_base, expected) = (place.segment_base, place.position + bytes as u64);
+                    let expected = place.position + bytes as u64;
+                    let length = page_ceil(expected - floor) as usize;
+                    if expected <= written_to {
+                        pages.buffer = self.read_pages(&file, floor, length).await?;
+                        pages.valid_to = written_to;
+                    }
+                    // A file that ends early would be read again for ever.
+                    if expected > written_to || pages.buffer.len() < start + bytes {
+                        let length = floor + pages.buffer.len() as u64;
+                        let segment_base = place.segment_base;
                         return Err(ReadError::ShortSegment { segment_base, length, expected });
                     }
-                    pages = self.read_pages(&file, page_floor(place.position), length as usize).await?;
                 }
             }
         }
@@ -161,16 +188,17 @@ impl LogInner {
         place: Place,
         file: &File,
         written_to: u64,
-    ) -> Result<Buffer, ReadError> {
+    ) -> Result<Pages, ReadError> {
         let position = page_floor(place.position);
         if let Some(ahead) = cursor.ahead.take() {
             if ahead.segment_base == place.segment_base && ahead.position == position {
-                return Ok(ahead.pages.await?);
+                return Ok(Pages { buffer: ahead.pages.await?, valid_to: ahead.valid_to });
             }
             cursor.window = COLD_READ_BYTES_MIN;
         }
         let length = page_ceil(written_to - position).min(cursor.window as u64);
-        Ok(self.read_pages(file, position, length as usize).await?)
+        let buffer = self.read_pages(file, position, length as usize).await?;
+        Ok(Pages { buffer, valid_to: written_to })
     }
 
     /// Begins to fetch what comes after `used` bytes of the pages just read.
@@ -190,7 +218,8 @@ impl LogInner {
         let length = page_ceil(written_to - position).min(cursor.window as u64) as usize;
         let (log, file) = (self.clone(), file.clone());
         let pages = task::spawn_background(async move { log.read_pages(&file, position, length).await });
-        cursor.ahead = Some(Ahead { segment_base: place.segment_base, position, pages });
+        let valid_to = written_to;
+        cursor.ahead = Some(Ahead { segment_base: place.segment_base, position, valid_to, pages });
     }
 
     pub(crate) async fn read_pages(
@@ -230,11 +259,12 @@ enum Whole {
     Needs(usize),
 }
 
-/// How many of these bytes are whole, sound batches within the limit; the first is taken whatever its size.
-fn whole_batches(bytes: &[u8], place: Place, bytes_max: usize) -> Result<Whole, ReadError> {
-    let rotten =
-        |position, source| ReadError::RottenBatch { segment_base: place.segment_base, position, source };
-    let (mut at, mut next_offset) = (0, 0);
+/// How many of these bytes are whole, sound batches within the limit; the first is taken whatever its size. It holds
+/// `offset`, and each next one goes on where the one before ended: offsets lie outside the batches' own checksums.
+fn whole_batches(bytes: &[u8], place: Place, offset: i64, bytes_max: usize) -> Result<Whole, ReadError> {
+    let segment_base = place.segment_base;
+    let rotten = |position, source| ReadError::RottenBatch { segment_base, position, source };
+    let (mut at, mut next_offset) = (0, offset);
     while bytes.len() - at >= BATCH_HEADER_BYTES {
         let position = place.position + at as u64;
         let header = BatchHeader::parse(&bytes[at..]).map_err(|error| rotten(position, error))?;
@@ -246,8 +276,14 @@ fn whole_batches(bytes: &[u8], place: Place, bytes_max: usize) -> Result<Whole, 
             return Ok(Whole::Needs(length));
         }
         batch::check_stored(&bytes[at..at + length]).map_err(|error| rotten(position, error))?;
+        let (found, expected) = (header.base_offset, next_offset);
+        let goes_on =
+            if at == 0 { found <= offset && header.next_offset() > offset } else { found == expected };
+        if !goes_on {
+            return Err(ReadError::WrongOffset { segment_base, position, found, expected });
+        }
         at += length;
-        next_offset = header.base_offset + i64::from(header.last_offset_delta) + 1;
+        next_offset = header.next_offset();
     }
     Ok(if at == 0 {
         Whole::Needs(BATCH_HEADER_BYTES)
