@@ -33,10 +33,15 @@ pub(crate) fn parse(text: &str) -> Result<StartAt, String> {
     Ok(StartAt::Time(i64::try_from(then).unwrap_or(i64::MAX)))
 }
 
-/// `YYYY-MM-DD` or `YYYY-MM-DDThh:mm[:ss]`, with or without a Z.
+/// `YYYY-MM-DD` or `YYYY-MM-DDThh:mm[:ss[.mmm]]`, with or without a Z.
 fn utc_ms(text: &str) -> Option<i64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+    let (time, milliseconds) = match time.split_once('.') {
+        Some((time, digits)) if digits.len() == 3 => (time, digits.parse::<u16>().ok()?),
+        Some(_) => return None,
+        None => (time, 0),
+    };
     let numbers = |text: &str, by: char| text.split(by).map(str::parse).collect::<Result<Vec<i64>, _>>().ok();
     let date = numbers(date, '-')?;
     let mut time = numbers(time, ':')?;
@@ -48,7 +53,8 @@ fn utc_ms(text: &str) -> Option<i64> {
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
         && (0..60).contains(&second);
-    in_range.then(|| (((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000)
+    let seconds = ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    in_range.then_some(seconds * 1000 + i64::from(milliseconds))
 }
 
 /// Years begin in March here, so that the leap day is a year's last.
@@ -69,8 +75,9 @@ mod tests {
         assert_eq!(parse("42"), Ok(StartAt::Offset(42)));
         assert_eq!(parse("1970-01-02"), Ok(StartAt::Time(86_400_000)));
         assert_eq!(parse("2000-02-29T12:00:00Z"), Ok(StartAt::Time(951_825_600_000)));
+        assert_eq!(parse("1970-01-01T00:00:01.234Z"), Ok(StartAt::Time(1_234)));
         assert!(matches!(parse("10m"), Ok(StartAt::Time(_))));
-        for wrong in ["-1", "yesterday", "2026-13-01", "2026-11-24T25:00"] {
+        for wrong in ["-1", "yesterday", "2026-13-01", "2026-11-24T25:00", "2026-11-24T10:00:00.5"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

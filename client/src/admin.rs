@@ -90,7 +90,8 @@ impl Admin {
         self.ask(&Metadata { topics: TopicSelection::All, follow: false }, true).await
     }
 
-    /// An offset of a partition: the first, the end, or by time.
+    /// An offset of a partition: the first, the end, or that of the first record at or after a time. In a compressed batch,
+    /// which no broker opens, that is the batch's first record; a consumer that starts at a time begins exactly.
     pub async fn list_offset(
         &self,
         topic_id: Uuid,

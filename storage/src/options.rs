@@ -17,6 +17,16 @@ pub enum Durability {
     Written,
 }
 
+/// As `--durability` takes it.
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fsync => "fsync",
+            Self::Written => "written",
+        })
+    }
+}
+
 /// The number of a partition for all its life; the catalog gives it and never gives it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionUid(pub u64);

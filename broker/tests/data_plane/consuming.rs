@@ -120,6 +120,7 @@ fn offsets_are_found_by_position_and_time() {
     let topic = client.create_topic("t", 2);
     for partition in 0..2 {
         client.produce(topic, partition, &batch_of(&["at 1000", "at 1001"]));
+        client.produce(topic, partition, &batch_of(&["at 1000", "at 1001", "at 1002"]));
         let mut find = |at| {
             let reply: ListOffsetsReply =
                 client.ask(&ListOffsets { topic_id: topic, partition, at }).decode();
@@ -127,8 +128,12 @@ fn offsets_are_found_by_position_and_time() {
             reply.offset
         };
         assert_eq!(find(OffsetQuery::Earliest), 0);
-        assert_eq!(find(OffsetQuery::Latest), 2);
+        assert_eq!(find(OffsetQuery::Latest), 5);
         assert_eq!(find(OffsetQuery::Time(0)), 0);
+        assert_eq!(find(OffsetQuery::Time(1_001)), 1, "in the middle of the batch");
+        assert_eq!(find(OffsetQuery::Time(1_002)), 4);
+        assert_eq!(find(OffsetQuery::Time(1_003)), -1);
+        assert_eq!(find(OffsetQuery::MaxTimestamp), 4);
         assert_eq!(find(OffsetQuery::Time(5_000)), -1);
     }
 }

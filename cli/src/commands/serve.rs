@@ -126,12 +126,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let plan = Server::plan(config).map_err(|error| Coded::error(exit::MISUSED, error.to_string()))?;
     let config = plan.config();
     eprintln!(
-        "corelog {}: {} on cores {:?}, {} MiB of memory, durability {:?}",
+        "corelog {}: {} on cores {:?}, {} MiB of memory, durability {}",
         env!("CARGO_PKG_VERSION"),
         config.data.display(),
         config.cores,
         config.memory_bytes.unwrap_or_default() >> 20,
-        arguments.durability,
+        config.durability,
     );
     let ready_file = arguments.ready_file.clone();
     plan.on_ready(move |ready| tell_ready(&ready, ready_file.as_deref()));

@@ -151,6 +151,9 @@ impl Core {
         let Some(Some(consumer)) = self.consumers.get_mut(key.owner) else { return Ok(()) };
         consumer.take_push(key.partition, &push, &frame.payload)?;
         consumer.wake();
+        // What was dropped on arrival is never taken by the application: without this the credit would run out.
+        self.give_credit(key, 0);
+        let Some(Some(consumer)) = self.consumers.get(key.owner) else { return Ok(()) };
         let done = consumer.subscriptions.get(&key.partition).is_some_and(Subscription::is_done);
         if push.end_code != ErrorCode::None {
             self.end_subscription(link, id, push.end_code, now);
@@ -170,8 +173,7 @@ impl Core {
         subscription.active = None;
         match (code, fallback) {
             (ErrorCode::OffsetOutOfRange, Some(start)) if subscription.failures == 0 => {
-                subscription.start = start;
-                subscription.position = None;
+                subscription.begin_again(start);
             }
             (code, _) if code.is_retriable() => {}
             (code, _) => {
@@ -327,14 +329,34 @@ impl ConsumerState {
                 subscription.credit_owed += bytes.len();
                 continue;
             }
+            let mut first_offset = wanted_from.max(header.base_offset);
+            if let Some(time_ms) = subscription.from_time_ms {
+                let Some(found) = first_at_time(&bytes, first_offset, time_ms).map_err(damaged)? else {
+                    subscription.credit_owed += bytes.len();
+                    continue;
+                };
+                first_offset = found;
+                subscription.from_time_ms = None;
+            }
             self.received.push_back(ReceivedBatch {
                 partition,
                 high_watermark: push.high_watermark,
-                first_offset: wanted_from.max(header.base_offset),
+                first_offset,
                 header,
                 bytes,
             });
         }
         Ok(())
     }
+}
+
+/// The first record of a batch at or after this offset and this time.
+fn first_at_time(batch: &Bytes, offset: i64, time_ms: i64) -> Result<Option<i64>, wire::batch::BatchError> {
+    for record in wire::batch::records(batch)? {
+        let record = record?;
+        if record.offset >= offset && record.timestamp_ms >= time_ms {
+            return Ok(Some(record.offset));
+        }
+    }
+    Ok(None)
 }

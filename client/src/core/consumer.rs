@@ -31,6 +31,9 @@ pub(crate) struct Subscription {
     /// Where to begin while there is no position.
     pub(crate) start: StartAt,
     pub(crate) position: Option<i64>,
+    /// Records are dropped until one has this time or a later one: the broker does not open compressed batches, so it
+    /// can only name the batch.
+    pub(crate) from_time_ms: Option<i64>,
     pub(crate) high_watermark: Option<i64>,
     /// With `stop_at_end`: where this partition is done.
     pub(crate) end: Option<i64>,
@@ -50,6 +53,7 @@ impl Subscription {
         Self {
             start,
             position: None,
+            from_time_ms: from_time_ms(start),
             high_watermark: None,
             end: None,
             active: None,
@@ -60,6 +64,13 @@ impl Subscription {
         }
     }
 
+    /// Forgets where reading stood and begins elsewhere.
+    pub(crate) fn begin_again(&mut self, start: StartAt) {
+        self.start = start;
+        self.position = None;
+        self.from_time_ms = from_time_ms(start);
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         matches!((self.end, self.position), (Some(end), Some(position)) if position >= end)
     }
@@ -67,6 +78,13 @@ impl Subscription {
     /// Where a Subscribe would begin now.
     pub(crate) fn begin(&self) -> StartAt {
         self.position.map_or(self.start, StartAt::Offset)
+    }
+}
+
+fn from_time_ms(start: StartAt) -> Option<i64> {
+    match start {
+        StartAt::Time(time_ms) => Some(time_ms),
+        _ => None,
     }
 }
 

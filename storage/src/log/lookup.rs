@@ -2,44 +2,69 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use runtime::file::{self, File};
-use wire::batch::{BATCH_HEADER_BYTES, BatchHeader};
+use wire::batch::{BATCH_HEADER_BYTES, BatchHeader, Compression};
 
 use crate::error::ReadError;
 use crate::index::SegmentIndex;
 use crate::limits::{COLD_READ_BYTES_MIN, page_ceil, page_floor};
 use crate::log::close::{INDEX_FILE_BYTES_MAX, write_index};
-use crate::log::read::Place;
+use crate::log::read::{Cursor, Place};
 use crate::log::segment::segment_path;
 use crate::log::{Log, LogInner};
 
 impl Log {
-    /// The first batch with a record at or after this time: its base offset and largest timestamp. `None` where all
-    /// records are older.
+    /// The first record at or after this time: its offset and timestamp. `None` where all records are older. Compressed
+    /// batches are not opened here: for those it is the batch, by its first offset and its largest timestamp.
     pub async fn offset_at_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
         let log = &self.inner;
         log.load().await?;
         for segment_base in log.segment_bases() {
             let index = log.index_of(segment_base).await?;
-            let Some(position) = index.position_at_time(timestamp_ms) else { continue };
-            let mut found = None;
-            let log_start = log.state.borrow().log_start;
-            log.walk(Place { segment_base, position }, &mut |_, header| {
-                let is_found = header.max_timestamp_ms >= timestamp_ms && header.next_offset() > log_start;
-                if is_found {
-                    found = Some((header.base_offset.max(log_start), header.max_timestamp_ms));
+            let mut next = index.position_at_time(timestamp_ms);
+            while let Some(position) = next {
+                let from = Place { segment_base, position };
+                let Some((position, header)) = log.batch_at_time(from, timestamp_ms).await? else { break };
+                let found =
+                    self.record_at_time(Place { segment_base, position }, &header, timestamp_ms).await?;
+                if found.is_some() {
+                    return Ok(found);
                 }
-                !is_found
-            })
-            .await?;
-            if found.is_some() {
-                return Ok(found);
+                // Only its header claimed so late a time, or the log begins behind the record.
+                next = Some(position + header.length as u64);
             }
         }
         Ok(None)
     }
 
-    /// The batch with the largest timestamp, the earliest of equals: its base offset and that timestamp.
+    /// The first record of a batch at or after a time, the log's start in mind.
+    async fn record_at_time(
+        &self,
+        place: Place,
+        header: &BatchHeader,
+        timestamp_ms: i64,
+    ) -> Result<Option<(i64, i64)>, ReadError> {
+        let from = header.base_offset.max(self.offsets().log_start);
+        if header.attributes.compression() != Ok(Compression::None) || header.attributes.is_log_append_time()
+        {
+            return Ok(Some((from, header.max_timestamp_ms)));
+        }
+        let slices = self.read(&mut Cursor::at(from), 1).await?;
+        let batch: Bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let Place { segment_base, position } = place;
+        let rotten = |source| ReadError::RottenBatch { segment_base, position, source };
+        for record in wire::batch::records(&batch).map_err(rotten)? {
+            let record = record.map_err(rotten)?;
+            if record.offset >= from && record.timestamp_ms >= timestamp_ms {
+                return Ok(Some((record.offset, record.timestamp_ms)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp, the earliest of equals: its offset and that timestamp; as
+    /// [`Log::offset_at_time`] finds it.
     pub async fn offset_of_max_timestamp(&self) -> Result<Option<(i64, i64)>, ReadError> {
         let log = &self.inner;
         log.load().await?;
@@ -66,6 +91,25 @@ impl Log {
 }
 
 impl LogInner {
+    /// The first batch from a place on, within its segment, whose largest timestamp is not before `timestamp_ms`: its position
+    /// and header.
+    async fn batch_at_time(
+        self: &Rc<Self>,
+        from: Place,
+        timestamp_ms: i64,
+    ) -> Result<Option<(u64, BatchHeader)>, ReadError> {
+        let log_start = self.state.borrow().log_start;
+        let mut found = None;
+        self.walk(from, &mut |position, header| {
+            if header.max_timestamp_ms >= timestamp_ms && header.next_offset() > log_start {
+                found = Some((position, *header));
+            }
+            found.is_none()
+        })
+        .await?;
+        Ok(found)
+    }
+
     fn segment_bases(&self) -> Vec<i64> {
         let state = self.state.borrow();
         let closed = state.closed.iter().map(|segment| segment.base_offset);
