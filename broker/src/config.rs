@@ -143,9 +143,15 @@ impl Config {
         self.shard_memory_bytes() / 8
     }
 
-    /// Bytes a shard may hold of batches that were read and are not sent yet.
+    /// Bytes a shard may hold of batches that were read and are not sent yet; half of it more for connections that hold
+    /// nothing otherwise.
     pub fn outgoing_bytes_max(&self) -> usize {
-        self.shard_memory_bytes() / 8
+        self.shard_memory_bytes() / 16
+    }
+
+    /// Bytes of answers a shard may hold that their peers have not taken.
+    pub fn answer_bytes_max(&self) -> usize {
+        self.shard_memory_bytes() / 32
     }
 
     /// The executors for this broker.
@@ -161,7 +167,7 @@ impl Config {
     pub(crate) fn storage_options(&self) -> storage::StorageOptions {
         let mut options = storage::StorageOptions::new(&self.data);
         options.durability = self.durability;
-        // An eighth each for what is received and what is sent.
+        // The rest is for what is received (an eighth), what is sent (three parts of 32) and answers (one).
         options.memory_bytes = self.shard_memory_bytes() / 4 * 3;
         options.ring_files = self.ring_files;
         options.ring_file_bytes = self.ring_file_bytes;

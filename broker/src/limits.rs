@@ -1,8 +1,8 @@
 //! How much of anything the broker holds at once, and what happens there. Sizes on the wire are in [`wire::limits`].
 //!
-//! Memory of the network side of a shard, at most: `CONNECTIONS_PER_SHARD_MAX` x `RECEIVE_BYTES_IDLE` for idle ones, plus
-//! `Config::receive_bytes_max` for what is being received, plus `Config::outgoing_bytes_max` for what is being sent (plus
-//! one batch for each connection that reads beyond it). What was received and is not yet durable is the storage's to bound.
+//! Memory of the network side of a shard, at most: `RECEIVE_BYTES_FREE` a connection, plus `Config::receive_bytes_max` for
+//! what is being received, plus one and a half times `Config::outgoing_bytes_max` for what is being sent, plus `Config::answer_bytes_max`
+//! for answers. What was received and is not yet durable is the storage's to bound. All of it: docs/memory.md.
 
 use std::time::Duration;
 
@@ -49,8 +49,19 @@ pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A frame that began must make progress within this time, else the connection is closed: it holds memory.
 pub const RECEIVE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A frame that comes slower than this, after the time above, is given up with its connection: one byte now and then
+/// would hold its memory for days.
+pub const RECEIVE_RATE_MIN: u64 = 16 * KIB as u64;
+/// While others wait for the shard's receive memory, who holds some of it gets only this time...
+pub const RECEIVE_GRACE_CONTENDED: Duration = Duration::from_secs(1);
+/// ... and must then send this much a second.
+pub const RECEIVE_RATE_MIN_CONTENDED: u64 = 256 * KIB as u64;
+/// How long a frame waits for the shard's receive memory: long enough that those who waste it are gone before.
+pub const RECEIVE_MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 /// A peer must take some of what is sent within this time, else the connection is closed: it holds memory.
 pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same while others wait for the shard's outgoing memory.
+pub const SEND_STALL_TIMEOUT_CONTENDED: Duration = Duration::from_secs(10);
 /// How often connections are looked over for the times above. Not a timer a connection.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that received nothing for so long gives its receive buffer back.
@@ -58,12 +69,16 @@ pub const RECEIVE_IDLE: Duration = Duration::from_secs(2);
 
 /// The receive buffer of an idle connection.
 pub const RECEIVE_BYTES_IDLE: usize = 2 * KIB;
+/// What a receive buffer may hold without a reservation: an idle one, and the part of a frame that was in the last.
+pub const RECEIVE_BYTES_FREE: usize = 2 * RECEIVE_BYTES_IDLE;
 /// The receive buffer of a busy one: it doubles with each read that fills it.
 pub const RECEIVE_BYTES_BUSY: usize = 512 * KIB;
 /// A larger payload gets a buffer of its own, which it is received into without a further copy.
 pub const PAYLOAD_IN_BUFFER_MAX: usize = 128 * KIB;
 /// What a payload's own buffer reserves first. It doubles as bytes arrive, never on the word of a header alone.
 pub const PAYLOAD_RESERVE_BYTES: usize = MIB;
+/// The same once half the receive memory is in use: many announcements must not take it all.
+pub const PAYLOAD_RESERVE_BYTES_CONTENDED: usize = 64 * KIB;
 
 /// Produce requests of a connection without an answer; at it the connection is not read.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 16 * 1024;
@@ -73,8 +88,11 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 32 * MIB;
 pub const TASKS_PER_CONNECTION_MAX: usize = 1_024;
 /// Subscriptions of a connection; more are refused (retriable).
 pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 16 * 1024;
-/// Answers a peer has not taken; at it the connection is not read.
+/// Answers a peer has not taken; at it the connection is not read. Nor is one with any such answer while those of all the
+/// shard's connections reach [`crate::Config::answer_bytes_max`].
 pub const ANSWER_BYTES_MAX: usize = 4 * MIB;
+/// Descriptions a shard makes at a time, each up to [`wire::limits::DESCRIPTION_BODY_BYTES_MAX`]; more wait.
+pub const DESCRIPTIONS_MAX: usize = 4;
 /// Batches read for a connection and not sent yet; beyond it subscriptions and fetches wait.
 pub const OUTGOING_BYTES_PER_CONNECTION_MAX: usize = 4 * MIB;
 /// What a connection may read while the shard's share for outgoing bytes is in use, and what the largest push holds then.

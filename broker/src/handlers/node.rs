@@ -70,6 +70,7 @@ pub(super) fn describe_shard(shard: &Shard) -> Value {
             "connections": gauge(shard.connections_open.get() as u64, shard.config.connections_per_shard_max as u64),
             "receive_bytes": budget(&shard.receive_budget),
             "outgoing_bytes": budget(&shard.outgoing_budget),
+            "answer_bytes": gauge(shard.answer_bytes.get() as u64, shard.config.answer_bytes_max() as u64),
             "forwarded_bytes": budget(&shard.lanes.forwarded),
             "pending_bytes": gauge(storage.pending_bytes, storage.pending_bytes_max),
             "dirty_bytes": gauge(storage.dirty_bytes, storage.dirty_bytes_max),

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use futures_lite::future;
 use runtime::clock::{self, Instant};
 use runtime::sync::Event;
 use storage::AckQueue;
@@ -18,6 +19,7 @@ use wire::frame;
 use wire::native::Message;
 
 use super::in_flight::InFlight;
+use super::progress::Progress;
 use super::registry::NativeService;
 use super::subscription::Subscription;
 use crate::limits;
@@ -43,7 +45,7 @@ pub(super) struct BatchFrame {
     pub(super) _held: Held,
 }
 
-/// Reservations of outgoing bytes: the connection's, and the shard's where it had room.
+/// Reservations of outgoing bytes: the connection's, and the shard's. None for a frame without batches.
 #[derive(Default)]
 pub(super) struct Held(pub(super) Option<Reservation>, pub(super) Option<Reservation>);
 
@@ -82,8 +84,14 @@ pub(super) struct Connection {
     pub(super) ending: Event,
     pub(super) accepted_at: Instant,
     pub(super) received_at: Cell<Instant>,
-    /// A frame began and is not whole.
-    pub(super) mid_frame: Cell<bool>,
+    /// Of the frame that began and is not whole.
+    pub(super) progress: Progress,
+    /// Its reader has some of the shard's receive memory.
+    pub(super) holds_receive_memory: Cell<bool>,
+    /// Answers not yet taken by the socket, also those that are being sent.
+    pub(super) owed: Cell<usize>,
+    /// Notified when some of them are.
+    pub(super) taken: Event,
     /// The sweeper asks for the receive buffer.
     pub(super) give_back: Cell<bool>,
     /// Since when the socket has been taking the bytes under way; `None`: nothing is.
@@ -121,7 +129,10 @@ impl Connection {
             ending: Event::new(),
             accepted_at: now,
             received_at: Cell::new(now),
-            mid_frame: Cell::new(false),
+            progress: Progress::default(),
+            holds_receive_memory: Cell::new(false),
+            owed: Cell::new(0),
+            taken: Event::new(),
             give_back: Cell::new(false),
             sending_since: Cell::new(None),
         })
@@ -175,8 +186,36 @@ impl Connection {
         let revision = self.shard().catalog().revision();
         let mut builder = self.service.builder.borrow_mut();
         let mut outbox = self.outbox.borrow_mut();
+        let before = outbox.answers.len();
         frame::encode_message(&mut outbox.answers, &mut builder, message, correlation_id, revision, 0);
+        let bytes = outbox.answers.len() - before;
+        self.owed.set(self.owed.get() + bytes);
+        self.shard().answer_bytes.set(self.shard().answer_bytes.get() + bytes);
         self.writer.raise();
+    }
+
+    /// Counts answers that the socket took, or that nobody will get.
+    pub(super) fn answers_taken(&self, bytes: usize) {
+        self.owed.set(self.owed.get() - bytes);
+        let of_shard = &self.shard().answer_bytes;
+        of_shard.set(of_shard.get() - bytes);
+        self.taken.notify_all();
+    }
+
+    /// Whether more may be answered: a peer that owes nothing always gets one answer, others while there is room.
+    pub(super) fn may_answer(&self) -> bool {
+        let shard = self.shard();
+        let owed = self.owed.get();
+        owed == 0
+            || (owed < limits::ANSWER_BYTES_MAX && shard.answer_bytes.get() < shard.config.answer_bytes_max())
+    }
+
+    /// Resolves when [`Connection::may_answer`], or when the connection no longer serves.
+    pub(super) async fn room_to_answer(&self) {
+        while self.life() == Life::Open && !self.may_answer() {
+            let taken = self.taken.wait();
+            future::or(taken, self.ended()).await;
+        }
     }
 
     /// Puts a frame with batches into the outbox.
@@ -199,7 +238,7 @@ impl Connection {
     }
 
     /// Room to read `bytes` for this connection: its own share, and the shard's. While the shard's is in use, a
-    /// connection with nothing else under way may read a little without it, so that nobody is starved.
+    /// connection with nothing else under way may read a little beyond it, so that nobody is starved; up to half as much again.
     pub(super) async fn reserve_outgoing(&self, bytes: usize) -> (Held, usize) {
         let shard_budget = &self.shard().outgoing_budget;
         let mut own = match self.outgoing.try_reserve(bytes) {
@@ -213,11 +252,12 @@ impl Connection {
             return (Held(Some(own), Some(shared)), bytes);
         }
         self.shard().metrics.stalls_for_outgoing_memory.add(1);
-        if self.outgoing.used() == own.bytes() {
+        if self.outgoing.used() == own.bytes() && shard_budget.used() < shard_budget.bytes_max() / 2 * 3 {
             let bytes = bytes.min(limits::OUTGOING_BYTES_PER_CONNECTION_MIN);
             own.settle(bytes);
-            return (Held(Some(own), None), bytes);
+            return (Held(Some(own), Some(shard_budget.overdraw(bytes))), bytes);
         }
+        let _waiting = self.shard().outgoing_waiting.enter();
         let shared = shard_budget.reserve(bytes).await;
         (Held(Some(own), Some(shared)), bytes)
     }

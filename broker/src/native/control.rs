@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 use runtime::clock;
+use runtime::sync::Permit;
 use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::native::{
@@ -14,7 +15,7 @@ use wire::native::{
     InitProducerReply, ListOffsets, ListOffsetsReply, Message, Metadata, PartitionState, Setting, Subscribe,
 };
 
-use super::connection::Connection;
+use super::connection::{Connection, Life};
 use super::receive::Frame;
 use super::serve::refuse;
 use super::{metadata, subscription};
@@ -172,7 +173,20 @@ async fn alter_topic(connection: Rc<Connection>, id: u64, request: AlterTopic) {
     connection.answer(id, &AlterTopicReply { code, message });
 }
 
+/// Descriptions may be large and are asked for by the thousand: each is made when the peer has taken those before it, and
+/// a few at a time.
+async fn turn_to_describe(connection: &Connection) -> Permit {
+    loop {
+        connection.room_to_answer().await;
+        let turn = connection.shard().descriptions.acquire(1).await;
+        if connection.may_answer() || connection.life() != Life::Open {
+            return turn;
+        }
+    }
+}
+
 async fn describe_topic(connection: Rc<Connection>, id: u64, request: DescribeTopic) {
+    let _turn = turn_to_describe(&connection).await;
     let described = handlers::describe_topic(connection.shard(), &session(&connection), &request.name).await;
     let reply = match described {
         Ok(description) => described_topic(&description),
@@ -216,6 +230,7 @@ fn settings_of(topic: &Topic) -> Vec<Setting> {
 }
 
 async fn describe_node(connection: Rc<Connection>, id: u64) {
+    let _turn = turn_to_describe(&connection).await;
     let reply = match handlers::describe_node(connection.shard(), &session(&connection)).await {
         Ok(json) => {
             DescribeNodeReply { code: ErrorCode::None, message: String::new(), json: json.to_string() }

@@ -18,6 +18,7 @@ mod connection;
 mod control;
 mod in_flight;
 mod metadata;
+mod progress;
 mod receive;
 mod registry;
 mod send;

@@ -5,13 +5,14 @@
 //!
 //! Invariants:
 //! - No memory is taken on a header's word: the receive buffer grows by what was received, a payload's buffer by doubling.
-//! - A buffer above the idle size is counted in the shard's receive budget.
+//! - Memory beyond `RECEIVE_BYTES_FREE` is reserved of the shard's receive budget before it is taken.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_lite::future;
 use runtime::clock;
 use runtime::net::ReadHalf;
 use wire::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader, verify};
@@ -20,8 +21,6 @@ use super::connection::{Connection, Life};
 use crate::limits;
 use crate::shard::Reservation;
 
-/// How long a payload waits for the shard's receive memory. All may hold parts and none be whole: then some must go.
-const RECEIVE_MEMORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Less spare room than this in the buffer is not worth a system call.
 const SPARE_BYTES_MIN: usize = 32 << 10;
 
@@ -47,13 +46,15 @@ pub(super) struct Receiver {
     buffer: BytesMut,
     /// What the buffer is made for; doubles with reads that fill it.
     read_bytes: usize,
-    /// Above the idle size.
+    /// Of the shard's receive memory: at least what the buffer takes, if that is more than anybody may.
     held: Option<Reservation>,
+    /// A frame was taken out since the last receive, so what is left in the buffer begins another.
+    took_frame: bool,
 }
 
 impl Receiver {
     pub(super) fn new(half: ReadHalf, received: BytesMut) -> Self {
-        Self { half, buffer: received, read_bytes: limits::RECEIVE_BYTES_IDLE, held: None }
+        Self { half, buffer: received, read_bytes: limits::RECEIVE_BYTES_IDLE, held: None, took_frame: true }
     }
 
     /// The next frame that has arrived whole, if one has. Its checksum is right. `None`: receive more.
@@ -71,6 +72,7 @@ impl Receiver {
         }
         let body = self.take_body(body_end)?;
         let payload = self.buffer.split_to(end - body_end).freeze();
+        self.took_frame = true;
         Ok(Some(Frame { header, body, payload }))
     }
 
@@ -99,14 +101,23 @@ impl Receiver {
 
     /// Receives more into the buffer.
     pub(super) async fn receive(&mut self, connection: &Connection) -> Result<(), Ended> {
-        connection.mid_frame.set(!self.buffer.is_empty());
+        if std::mem::take(&mut self.took_frame) {
+            connection.progress.begin();
+        }
         loop {
-            self.make_room(connection);
+            if connection.shard().receive_waiting.any() {
+                // More than it needs now, which others do need.
+                self.give_back(connection);
+            }
+            self.make_room(connection).await?;
             let room = self.buffer.capacity() - self.buffer.len();
+            if !self.buffer.is_empty() {
+                connection.progress.wait(clock::now());
+            }
             let count = match receive_some(&mut self.half, &mut self.buffer, connection).await? {
                 Some(count) => count,
                 None => {
-                    self.give_back();
+                    self.give_back(connection);
                     continue;
                 }
             };
@@ -118,28 +129,50 @@ impl Receiver {
         }
     }
 
-    fn make_room(&mut self, connection: &Connection) {
+    /// Makes the buffer large enough to receive into. A large one, which saves system calls, is made while there is plenty
+    /// of memory; a frame that fills its buffer gets what it needs, or waits for it.
+    async fn make_room(&mut self, connection: &Connection) -> Result<(), Ended> {
         let spare = self.buffer.capacity() - self.buffer.len();
         if spare >= self.read_bytes.min(SPARE_BYTES_MIN) {
-            return;
+            return Ok(());
         }
-        let held = self.held.as_ref().map_or(limits::RECEIVE_BYTES_IDLE, Reservation::bytes);
-        if self.read_bytes > held {
-            match connection.shard().receive_budget.try_reserve(self.read_bytes) {
-                Some(reservation) => self.held = Some(reservation),
-                // Goes on with what it has: slower, and no larger.
-                None => self.read_bytes = held,
+        let begun = self.buffer.len();
+        // Twice what is there: a frame that keeps arriving is copied a few times, not for each read.
+        let needed = if spare == 0 { 2 * begun } else { 0 };
+        let wanted = if has_plenty(connection) { self.read_bytes.max(needed) } else { needed };
+        if wanted > self.bytes_allowed() {
+            let own = self.held_bytes();
+            let reservation = reserve_receive(connection, own, wanted - own).await?;
+            match &mut self.held {
+                Some(held) => held.absorb(reservation),
+                None => self.held = Some(reservation),
             }
+            connection.holds_receive_memory.set(true);
         }
-        self.buffer.reserve(self.read_bytes);
+        let allowed = self.bytes_allowed();
+        self.read_bytes = self.read_bytes.min(allowed);
+        if begun < allowed {
+            self.buffer.reserve(self.read_bytes.min(allowed - begun));
+        }
+        Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, Reservation::bytes)
+    }
+
+    /// What the buffer may take now.
+    fn bytes_allowed(&self) -> usize {
+        self.held_bytes().max(limits::RECEIVE_BYTES_FREE)
     }
 
     /// Back to the size of an idle connection.
-    fn give_back(&mut self) {
+    fn give_back(&mut self, connection: &Connection) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
             self.read_bytes = limits::RECEIVE_BYTES_IDLE;
             self.held = None;
+            connection.holds_receive_memory.set(false);
         }
     }
 
@@ -149,9 +182,15 @@ impl Receiver {
         length: usize,
         connection: &Connection,
     ) -> Result<(Bytes, Reservation), Ended> {
-        connection.mid_frame.set(true);
-        let first = length.min(limits::PAYLOAD_RESERVE_BYTES);
-        let mut held = reserve_receive(connection, first).await?;
+        self.took_frame = true;
+        connection.progress.begin();
+        let first = length.min(match has_plenty(connection) {
+            true => limits::PAYLOAD_RESERVE_BYTES,
+            false => limits::PAYLOAD_RESERVE_BYTES_CONTENDED,
+        });
+        let first = first.max(self.buffer.len().min(length));
+        let mut held = reserve_receive(connection, self.held_bytes(), first).await?;
+        connection.holds_receive_memory.set(true);
         let mut payload = BytesMut::with_capacity(first);
         let here = self.buffer.len().min(length);
         payload.extend_from_slice(&self.buffer[..here]);
@@ -159,9 +198,11 @@ impl Receiver {
         while payload.len() < length {
             if payload.len() == payload.capacity() {
                 let grown = (payload.len() * 2).min(length);
-                held.absorb(reserve_receive(connection, grown - payload.len()).await?);
+                let own = self.held_bytes() + held.bytes();
+                held.absorb(reserve_receive(connection, own, grown - payload.len()).await?);
                 payload.reserve(grown - payload.len());
             }
+            connection.progress.wait(clock::now());
             let received = receive_some(&mut self.half, &mut payload, connection).await?;
             connection.shard().metrics.received_bytes.add(received.unwrap_or(0) as u64);
         }
@@ -171,6 +212,7 @@ impl Receiver {
             assert!(self.buffer.is_empty(), "the payload was taken from the buffer first");
             self.buffer = rest;
         }
+        connection.holds_receive_memory.set(self.held.is_some());
         Ok((payload.freeze(), held))
     }
 
@@ -192,9 +234,10 @@ impl Receiver {
     pub(super) async fn linger(mut self) {
         const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
         const LINGER_BYTES_MAX: usize = 16 << 20;
+        const SINK_BYTES: usize = 16 << 10;
         let discard = async {
             let mut dropped = 0;
-            let mut sink = BytesMut::with_capacity(limits::PAYLOAD_IN_BUFFER_MAX);
+            let mut sink = BytesMut::with_capacity(SINK_BYTES);
             while dropped < LINGER_BYTES_MAX {
                 match self.half.read_into(&mut sink).await {
                     Ok(0) | Err(_) => return,
@@ -241,18 +284,34 @@ async fn receive_some(
         }
         Some(Ok(0)) | Some(Err(_)) => Err(Ended::Over),
         Some(Ok(count)) => {
+            let now = clock::now();
             connection.give_back.set(false);
-            connection.received_at.set(clock::now());
+            connection.received_at.set(now);
+            connection.progress.arrived(count, now);
             Ok(Some(count))
         }
     }
 }
 
-async fn reserve_receive(connection: &Connection, bytes: usize) -> Result<Reservation, Ended> {
+/// Whether half of the shard's receive memory is free. The other half is for frames that have begun.
+fn has_plenty(connection: &Connection) -> bool {
     let budget = &connection.shard().receive_budget;
-    if let Some(reservation) = budget.try_reserve(bytes) {
+    budget.used() < budget.bytes_max() / 2
+}
+
+/// Reserves receive memory for a connection that has `own` bytes of it already, waiting for others.
+async fn reserve_receive(connection: &Connection, own: usize, bytes: usize) -> Result<Reservation, Ended> {
+    let budget = &connection.shard().receive_budget;
+    if let Some(reservation) = budget.try_reserve_beside(own, bytes) {
         return Ok(reservation);
     }
     connection.shard().metrics.stalls_for_receive_memory.add(1);
-    clock::timeout(RECEIVE_MEMORY_PATIENCE, budget.reserve(bytes)).await.map_err(|_| Ended::NoMemory)
+    let _waiting = connection.shard().receive_waiting.enter();
+    let reserving = async { Ok(budget.reserve_beside(own, bytes).await) };
+    let ended = async {
+        connection.ended().await;
+        Err(Ended::Over)
+    };
+    let reserved = clock::timeout(limits::RECEIVE_MEMORY_PATIENCE, future::or(reserving, ended)).await;
+    reserved.unwrap_or(Err(Ended::NoMemory))
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use futures_lite::future;
-use runtime::clock;
+use runtime::clock::{self, Instant};
 use wire::codes::ErrorCode;
 use wire::native::{BodyBuilder, GoingAway, ProduceAck};
 
@@ -106,16 +106,14 @@ fn sweep(service: &NativeService, connection: &Connection) {
         && now.since(connection.accepted_at) > config.handshake_timeout
     {
         "no Hello came in time"
-    } else if connection.mid_frame.get()
-        && connection.life() == Life::Open
-        && silent > config.receive_stall_timeout
-    {
-        "a frame stopped in its middle"
-    } else if connection.sending_since.get().is_some_and(|since| now.since(since) > config.send_stall_timeout)
-    {
-        "the peer takes nothing of what is sent"
+    } else if let Some(reason) = receives_too_slowly(service, connection, now) {
+        reason
+    } else if let Some(reason) = takes_too_slowly(service, connection, now) {
+        reason
     } else {
-        if silent > limits::RECEIVE_IDLE && !connection.give_back.get() {
+        // One that is in the middle of a frame keeps what it needs.
+        let is_wanted = service.shard.receive_waiting.any() && connection.holds_receive_memory.get();
+        if (silent > limits::RECEIVE_IDLE || is_wanted) && !connection.give_back.get() {
             connection.give_back.set(true);
             connection.in_flight.borrow_mut().shrink();
             connection.reader.raise();
@@ -125,4 +123,43 @@ fn sweep(service: &NativeService, connection: &Connection) {
     tracing::info!(peer = %connection.peer, reason, "connection closed");
     service.shard.metrics.connections_closed_for_errors.add(1);
     connection.close();
+}
+
+/// Why a connection that is in the middle of a frame is not waited for any longer.
+fn receives_too_slowly(
+    service: &NativeService,
+    connection: &Connection,
+    now: Instant,
+) -> Option<&'static str> {
+    let progress = &connection.progress;
+    let timeout = service.shard.config.receive_stall_timeout;
+    if connection.life() != Life::Open {
+        None
+    } else if progress.is_stalled(now, timeout) {
+        Some("a frame stopped in its middle")
+    } else if progress.is_slow(now, timeout, limits::RECEIVE_RATE_MIN) {
+        Some("a frame comes too slowly")
+    } else if service.shard.receive_waiting.any()
+        && connection.holds_receive_memory.get()
+        && progress.yields_to_others(now)
+    {
+        Some("a frame comes too slowly while others wait for its memory")
+    } else {
+        None
+    }
+}
+
+/// Why a connection is not waited for any longer that does not take what is sent to it.
+fn takes_too_slowly(service: &NativeService, connection: &Connection, now: Instant) -> Option<&'static str> {
+    let sending = now.since(connection.sending_since.get()?);
+    if sending > service.shard.config.send_stall_timeout {
+        Some("the peer takes nothing of what is sent")
+    } else if service.shard.outgoing_waiting.any()
+        && connection.outgoing.used() > 0
+        && sending > limits::SEND_STALL_TIMEOUT_CONTENDED
+    {
+        Some("the peer takes nothing of what is sent while others wait for its memory")
+    } else {
+        None
+    }
 }

@@ -31,6 +31,7 @@ pub(super) async fn run(connection: Rc<Connection>, mut half: WriteHalf) {
     while wait(&connection).await {
         let acknowledged = gather_acks(&connection, &mut head);
         metadata::push_change(&connection);
+        let owed = connection.owed.get();
         let batches = gather(&connection, &mut head);
         if head.is_empty() && batches.is_empty() {
             continue;
@@ -38,6 +39,7 @@ pub(super) async fn run(connection: Rc<Connection>, mut half: WriteHalf) {
         if send(&connection, &mut half, &head, &batches).await.is_err() {
             break;
         }
+        connection.answers_taken(owed);
         if let Some((count, at)) = acknowledged {
             connection.shard().metrics.durable_to_answered.record_many(at.elapsed(), count);
         }
@@ -54,6 +56,7 @@ pub(super) async fn run(connection: Rc<Connection>, mut half: WriteHalf) {
     }
     connection.close();
     *connection.outbox.borrow_mut() = Default::default();
+    connection.answers_taken(connection.owed.get());
 }
 
 /// Waits for something to send; false when the connection ends.

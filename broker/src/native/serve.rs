@@ -312,7 +312,7 @@ impl Connection {
         let in_flight = self.in_flight.borrow();
         in_flight.len() < limits::REQUESTS_IN_FLIGHT_MAX
             && in_flight.bytes() < self.shard().config.in_flight_bytes_max
-            && self.outbox.borrow().answers.len() < limits::ANSWER_BYTES_MAX
+            && self.may_answer()
     }
 
     async fn wait_to_serve(&self) -> Result<(), Ended> {

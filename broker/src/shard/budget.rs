@@ -38,23 +38,65 @@ impl ByteBudget {
 
     /// Reserves now or not at all.
     pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
+        self.try_reserve_beside(0, bytes)
+    }
+
+    /// The same for who holds `own` bytes already: these do not count as somebody else's.
+    pub(crate) fn try_reserve_beside(&self, own: usize, bytes: usize) -> Option<Reservation> {
         let used = self.used();
-        if used > 0 && used + bytes > self.shared.bytes_max {
+        if used > own && used + bytes > self.shared.bytes_max {
             return None;
         }
         self.shared.used.set(used + bytes);
         Some(Reservation { shared: self.shared.clone(), bytes })
     }
 
+    /// Reserves whatever the limit says; for who bounds it otherwise.
+    pub(crate) fn overdraw(&self, bytes: usize) -> Reservation {
+        self.shared.used.set(self.used() + bytes);
+        Reservation { shared: self.shared.clone(), bytes }
+    }
+
     /// Reserves, waiting for others to give back.
     pub(crate) async fn reserve(&self, bytes: usize) -> Reservation {
+        self.reserve_beside(0, bytes).await
+    }
+
+    /// The same for who holds `own` bytes already.
+    pub(crate) async fn reserve_beside(&self, own: usize, bytes: usize) -> Reservation {
         loop {
             let freed = self.shared.freed.wait();
-            if let Some(reservation) = self.try_reserve(bytes) {
+            if let Some(reservation) = self.try_reserve_beside(own, bytes) {
                 return reservation;
             }
             freed.await;
         }
+    }
+}
+
+/// How many wait for a budget.
+#[derive(Default)]
+pub(crate) struct Waiting(Cell<usize>);
+
+/// One who waits, until dropped.
+pub(crate) struct Waits<'a>(&'a Waiting);
+
+impl Waiting {
+    /// One more waits.
+    pub(crate) fn enter(&self) -> Waits<'_> {
+        self.0.set(self.0.get() + 1);
+        Waits(self)
+    }
+
+    /// Whether anybody does.
+    pub(crate) fn any(&self) -> bool {
+        self.0.get() > 0
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.0.set(self.0.0.get() - 1);
     }
 }
 
@@ -103,6 +145,16 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_one_holds_already_is_not_in_its_own_way() {
+        let budget = ByteBudget::new(10);
+        let mut large = budget.try_reserve(8).expect("there is room");
+        assert!(budget.try_reserve(8).is_none());
+        large.absorb(budget.try_reserve_beside(8, 8).expect("alone"));
+        assert!(budget.try_reserve_beside(0, 1).is_none());
+        assert_eq!((large.bytes(), budget.used()), (16, 16));
+    }
 
     #[test]
     fn what_is_held_never_passes_the_limit_but_for_one_alone() {

@@ -21,10 +21,10 @@ use std::rc::{Rc, Weak};
 use runtime::clock::{self, Instant};
 use runtime::executor::ShardId;
 use runtime::gate::Gate;
-use runtime::sync::Event;
+use runtime::sync::{Event, Semaphore};
 use storage::{PartitionUid, Store};
 
-pub(crate) use budget::{ByteBudget, Reservation};
+pub(crate) use budget::{ByteBudget, Reservation, Waiting};
 pub(crate) use lanes::{AckError, AckInbox, Lanes};
 pub(crate) use message::{
     Ask, CopiedFetch, LifeMessage, ShardMessage, ShardReply, ShardRequest, ShardStart, Told,
@@ -72,8 +72,14 @@ pub(crate) struct Shard {
     pub(crate) started: Instant,
     /// What is being received, beyond small buffers.
     pub(crate) receive_budget: ByteBudget,
+    pub(crate) receive_waiting: Waiting,
     /// What was read for connections and is not sent.
     pub(crate) outgoing_budget: ByteBudget,
+    pub(crate) outgoing_waiting: Waiting,
+    /// Answers of all connections that their peers have not taken.
+    pub(crate) answer_bytes: Cell<usize>,
+    /// Who makes a description, which may be large, holds one permit.
+    pub(crate) descriptions: Semaphore,
     /// Tasks of connections and requests: closed first, waited for within the drain time.
     pub(crate) requests: Gate,
     /// Deletions and other work that outlives a request.
@@ -112,7 +118,11 @@ impl Shard {
         Rc::new(Self {
             id,
             receive_budget: ByteBudget::new(config.receive_bytes_max()),
+            receive_waiting: Waiting::default(),
             outgoing_budget: ByteBudget::new(config.outgoing_bytes_max()),
+            outgoing_waiting: Waiting::default(),
+            answer_bytes: Cell::new(0),
+            descriptions: Semaphore::new(crate::limits::DESCRIPTIONS_MAX),
             config,
             meta,
             addresses,

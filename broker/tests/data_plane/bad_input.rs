@@ -5,7 +5,10 @@ use std::io::{Read, Write};
 use crate::fixture::{DataFolder, RawClient, RunningBroker, batch_of, config};
 use wire::codes::ErrorCode;
 use wire::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC};
-use wire::native::{Error, Hello, HelloReply, Metadata, Ping, Pong, TopicSelection};
+use wire::native::{
+    BodyBuilder, DescribeNode, DescribeNodeReply, Error, Hello, HelloReply, Metadata, Ping, Pong, Produce,
+    TopicSelection,
+};
 
 fn header(kind: u16, body_length: u32, payload_length: u32) -> [u8; FRAME_HEADER_BYTES] {
     let mut bytes = [0; FRAME_HEADER_BYTES];
@@ -109,6 +112,84 @@ fn five_hundred_announcements_of_eight_megabytes_take_no_memory() {
     assert_eq!(client.produce(topic, 0, &batch_of(&["undisturbed"])).code, ErrorCode::None);
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes for headers of 500 batches");
+}
+
+/// A byte now and then kept its memory for as long as it pleased: only silence was looked for.
+#[test]
+fn a_frame_that_drips_is_given_up() {
+    let data = DataFolder::new("dripping");
+    let receive_stall_timeout = std::time::Duration::from_secs(1);
+    let broker = RunningBroker::start(broker::Config { receive_stall_timeout, ..config(&data) });
+    let mut client = broker.connect();
+    client.stream.write_all(&header(16, 48, 8 << 20)).unwrap();
+    // Far below the silence that is allowed, until the broker has enough of it.
+    while client.stream.write_all(&[0]).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Four announcements took all of a small shard's receive memory, and who had a large batch to send was closed.
+#[test]
+fn who_sends_slowly_makes_way_for_those_who_do_not() {
+    let data = DataFolder::new("make-way");
+    let broker = RunningBroker::start(broker::Config { memory_bytes: Some(64 << 20), ..config(&data) });
+    let mut greedy: Vec<RawClient> = (0..50).map(|_| broker.connect_to_shard(0)).collect();
+    for client in &mut greedy {
+        client.stream.write_all(&announcement(8 << 20)).unwrap();
+        client.stream.write_all(&vec![0; 200 << 10]).unwrap();
+    }
+    let mut good = broker.connect_to_shard(0);
+    let topic = good.create_topic("t", 1);
+    let large = "x".repeat(3 << 20);
+    for _ in 0..5 {
+        assert_eq!(good.produce(topic, 0, &batch_of(&[&large])).code, ErrorCode::None);
+    }
+}
+
+/// Each connection was allowed megabytes of answers it does not take, whatever all of them held together.
+#[test]
+fn answers_that_nobody_takes_are_bounded_for_all_together() {
+    let data = DataFolder::new("answers");
+    let memory_bytes = 64 << 20;
+    let broker = RunningBroker::start(broker::Config { memory_bytes: Some(memory_bytes), ..config(&data) });
+    let mut good = broker.connect_to_shard(0);
+    good.create_topic("wide", 2000);
+    let answer_bytes = good.ask(&Metadata { topics: TopicSelection::All, follow: false }).body.len();
+    let mut deaf: Vec<RawClient> = (0..20).map(|_| broker.connect_to_shard(0)).collect();
+    for client in &mut deaf {
+        // More than the sockets between take.
+        for _ in 0..(24 << 20) / answer_bytes {
+            client.send(&Metadata { topics: TopicSelection::All, follow: false }, &[]);
+        }
+    }
+    let limit = memory_bytes / 2 / 32;
+    // One more each, which was begun while there was room, and one under way.
+    let allowed = limit + 2 * deaf.len() * (answer_bytes + FRAME_HEADER_BYTES) + (64 << 10);
+    let mut used = 0;
+    while used < limit {
+        used = answer_bytes_of_first_shard(&mut good);
+        assert!(used <= allowed, "{used} bytes of answers where {allowed} are allowed");
+    }
+    // Served all the while, and whoever takes the answers gets them.
+    let mut last = deaf.pop().unwrap();
+    for _ in 0..(24 << 20) / answer_bytes {
+        assert_eq!(last.receive().body.len(), answer_bytes);
+    }
+}
+
+fn answer_bytes_of_first_shard(client: &mut RawClient) -> usize {
+    let description: DescribeNodeReply = client.ask(&DescribeNode {}).decode();
+    let node: serde_json::Value = serde_json::from_str(&description.json).unwrap();
+    node["shards"][0]["queues"]["answer_bytes"]["used"].as_u64().unwrap() as usize
+}
+
+/// A produce request whose payload is still to come.
+fn announcement(payload_length: usize) -> Vec<u8> {
+    let produce =
+        Produce { topic_id: uuid::Uuid::from_u128(1), partition: 0, deadline_ms: 0, acknowledge: true };
+    let mut bytes = bytes::BytesMut::new();
+    wire::frame::encode_message(&mut bytes, &mut BodyBuilder::new(), &produce, 1, 0, payload_length);
+    bytes.to_vec()
 }
 
 #[test]
