@@ -96,7 +96,7 @@ impl Template {
         let first_bytes = batch_of_values(&[&value]).len() - BATCH_HEADER_BYTES;
         // Behind the value of a record stands one byte: no headers.
         let value_at = first_bytes - 1 - record_size;
-        let batch = if stamped { batch.split_first(first_bytes) } else { batch };
+        let batch = if stamped { batch.split_first(first_bytes) } else { batch.reusable() };
         Self { batch, value_at, value_bytes: record_size, stamped }
     }
 

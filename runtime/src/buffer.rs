@@ -1,25 +1,19 @@
-//! Buffers for direct I/O, and pools that bound them.
+//! Buffers for direct I/O.
 //!
 //! - A [`Buffer`] begins at a multiple of 4096 in memory, as direct I/O wants it, and never moves.
 //! - Its content is always initialised memory, but only [`Buffer::zeroed`] says what it holds.
 //! - A buffer that came from a read stays in the memory the kernel wrote it to. It becomes a copy of its own when it
 //!   is first changed or written to a file.
-//! - A [`BufferPool`] counts the bytes of the buffers taken from it. It keeps a few returned ones of each size, so that a
-//!   1 MiB journal buffer is not cleared again for each journal write.
+//! - An executor uses the memory of dropped buffers again, within a bound. How many bytes are in buffers at a time is for
+//!   the layers above to bound: they know what the bytes are for.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
 
-/// What a back end brings: `Block` is a handle to aligned memory of this process (`zeroed`, `as_bytes`, `as_bytes_mut`,
-/// which panics while there are clones, `is_shared`; a clone is the same memory), `ReadBlock` dereferences to what a
-/// read returned.
+/// What a back end brings: `Block` is a handle to aligned memory of this process (`uncleared`, `zeroed`, `as_bytes`,
+/// `as_bytes_mut`, which panics while there are clones, `recycle`; a clone is the same memory), `ReadBlock` dereferences
+/// to what a read returned.
 use crate::backend::buffer::{Block, ReadBlock};
-
-mod pool;
-
-pub use pool::BufferPool;
-use pool::PoolShared;
 
 /// The alignment and granularity of direct I/O. Devices ask for 512 or 4096; 4096 serves both.
 pub const PAGE_BYTES: usize = 4096;
@@ -27,32 +21,30 @@ pub const PAGE_BYTES: usize = 4096;
 /// A run of aligned bytes. See the module.
 pub struct Buffer {
     content: Content,
-    /// Where the bytes are given back to.
-    pool: Option<Rc<PoolShared>>,
 }
 
 enum Content {
     /// Shared with a write while that is under way (which also holds the `Buffer`), else sole owner.
     Owned(Block),
     Read(ReadBlock),
-    /// Only inside `drop`, after the content went back to its pool.
+    /// Only inside `drop`.
     Gone,
 }
 
 impl Buffer {
     /// A buffer of `length` bytes of any value.
     pub fn new(length: usize) -> Buffer {
-        Buffer::zeroed(length)
+        Buffer { content: Content::Owned(Block::uncleared(length)) }
     }
 
     /// A buffer of `length` zeros.
     pub fn zeroed(length: usize) -> Buffer {
-        Buffer { content: Content::Owned(Block::zeroed(length)), pool: None }
+        Buffer { content: Content::Owned(Block::zeroed(length)) }
     }
 
     /// What a read returned.
     pub(crate) fn from_read(block: ReadBlock) -> Buffer {
-        Buffer { content: Content::Read(block), pool: None }
+        Buffer { content: Content::Read(block) }
     }
 
     /// The block that a write hands to the kernel; a copy if this came from a read. The caller keeps the `Buffer`
@@ -68,7 +60,7 @@ impl Buffer {
 }
 
 fn copied(bytes: &[u8]) -> Block {
-    let mut block = Block::zeroed(bytes.len());
+    let mut block = Block::uncleared(bytes.len());
     block.as_bytes_mut().copy_from_slice(bytes);
     block
 }
@@ -112,11 +104,8 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let Some(pool) = self.pool.take() else { return };
-        let length = self.len();
-        match std::mem::replace(&mut self.content, Content::Gone) {
-            Content::Owned(block) => pool.give_back(length, Some(block)),
-            Content::Read(_) | Content::Gone => pool.give_back(length, None),
+        if let Content::Owned(block) = std::mem::replace(&mut self.content, Content::Gone) {
+            block.recycle();
         }
     }
 }

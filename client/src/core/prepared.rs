@@ -1,15 +1,16 @@
 //! A finished batch, ready to be given an identity and sent, again and again if need be.
 //!
 //! Hot path. The 61 header bytes are kept beside the records, so that a retry under another identity, or a load
-//! generator that sends the same records many times, changes the header only and never copies a record. The checksum of
-//! the records is known, and joined with the header's.
+//! generator that sends the same records many times, changes the header only and never copies a record. For the latter
+//! the checksum of the records is computed once, and joined with the header's.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum_combine};
 use wire::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, crc32c};
 
-/// Records above this are checksummed once and joined; below, computing anew is cheaper than joining.
-const COMBINE_BYTES_MIN: usize = 16 * 1024;
+const ALGORITHM: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
 
 // Positions in the header, see `wire::batch`.
 const LENGTH: usize = 8;
@@ -26,9 +27,31 @@ const BASE_SEQUENCE: usize = 53;
 pub struct PreparedBatch {
     header: [u8; BATCH_HEADER_BYTES],
     runs: [Bytes; 2],
-    /// CRC-32C of the long second run, where it is long enough for joining to pay.
-    tail_crc: Option<u32>,
+    /// Of the second run, in a batch that is sent many times.
+    tail: Option<Arc<Tail>>,
     record_count: u32,
+}
+
+/// A checksum that can be joined to one of what comes before it.
+#[derive(Debug)]
+struct Tail {
+    crc: u32,
+    /// What each bit of the checksum before has become after as many bytes as the tail has. Joining is linear (see
+    /// `crc32_combine` of zlib), so these decide it for every value; a join that computes them anew costs as much as the
+    /// checksum of some hundred KiB.
+    shifted: [u32; 32],
+}
+
+impl Tail {
+    fn of(bytes: &[u8]) -> Self {
+        let shift = |bit| checksum_combine(ALGORITHM, 1_u64 << bit, 0, bytes.len() as u64) as u32;
+        Self { crc: crc32c(bytes), shifted: std::array::from_fn(shift) }
+    }
+
+    fn join(&self, before: u32) -> u32 {
+        let set = self.shifted.iter().enumerate().filter(|(bit, _)| before >> bit & 1 == 1);
+        set.fold(self.crc, |joined, (_, shifted)| joined ^ shifted)
+    }
 }
 
 impl PreparedBatch {
@@ -40,9 +63,8 @@ impl PreparedBatch {
         }
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch.split_to(BATCH_HEADER_BYTES));
-        let tail_crc = (batch.len() >= COMBINE_BYTES_MIN).then(|| crc32c(&batch));
         let record_count = u32::try_from(parsed.record_count).unwrap_or(0);
-        Ok(Self { header, runs: [Bytes::new(), batch], tail_crc, record_count })
+        Ok(Self { header, runs: [Bytes::new(), batch], tail: None, record_count })
     }
 
     /// From what the builder just finished, stamp and checksum included: the checksum of the records is computed if ever
@@ -50,10 +72,17 @@ impl PreparedBatch {
     pub(crate) fn finished(mut batch: Bytes, record_count: u32) -> Self {
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch.split_to(BATCH_HEADER_BYTES));
-        Self { header, runs: [Bytes::new(), batch], tail_crc: None, record_count }
+        Self { header, runs: [Bytes::new(), batch], tail: None, record_count }
     }
 
-    /// The same batch with its first `bytes` of records apart, so that [`PreparedBatch::replace_first`] can change them.
+    /// The same batch, made to be stamped many times: the checksum of its records is computed here, once.
+    #[must_use]
+    pub fn reusable(mut self) -> Self {
+        self.tail = Some(Arc::new(Tail::of(&self.runs[1])));
+        self
+    }
+
+    /// The same batch, [reusable](PreparedBatch::reusable), with its first `bytes` of records apart, so that [`PreparedBatch::replace_first`] can change them.
     ///
     /// # Panics
     /// If the batch was split before, or has fewer bytes of records.
@@ -61,8 +90,7 @@ impl PreparedBatch {
     pub fn split_first(mut self, bytes: usize) -> Self {
         assert!(self.runs[0].is_empty(), "a batch is split once");
         self.runs[0] = self.runs[1].split_to(bytes);
-        self.tail_crc = (self.runs[1].len() >= COMBINE_BYTES_MIN).then(|| crc32c(&self.runs[1]));
-        self
+        self.reusable()
     }
 
     /// The records apart from the rest.
@@ -116,15 +144,11 @@ impl PreparedBatch {
     }
 
     fn checksum(&self) -> u32 {
-        let algorithm = CrcAlgorithm::Crc32Iscsi;
-        let mut digest = crc_fast::Digest::new(algorithm);
+        let mut digest = crc_fast::Digest::new(ALGORITHM);
         digest.update(&self.header[ATTRIBUTES..]);
         digest.update(&self.runs[0]);
-        match self.tail_crc {
-            Some(tail_crc) => {
-                let tail_bytes = self.runs[1].len() as u64;
-                checksum_combine(algorithm, digest.finalize(), u64::from(tail_crc), tail_bytes) as u32
-            }
+        match &self.tail {
+            Some(tail) => tail.join(digest.finalize() as u32),
             None => {
                 digest.update(&self.runs[1]);
                 digest.finalize() as u32
@@ -158,8 +182,10 @@ mod tests {
     fn a_stamped_batch_is_valid_whether_its_checksum_was_joined_or_computed() {
         for (count, size) in [(1, 10), (1, 100_000), (1_000, 100)] {
             let value = vec![b'v'; size];
-            let mut batch = PreparedBatch::new(batch_of_values(&vec![&value[..]; count])).unwrap();
-            for sequence in [0, 17, i32::MAX] {
+            let batch = PreparedBatch::new(batch_of_values(&vec![&value[..]; count])).unwrap();
+            for (mut batch, sequence) in
+                [(batch.clone(), 0), (batch.clone().reusable(), 17), (batch.reusable(), i32::MAX)]
+            {
                 batch.stamp(77, 3, sequence);
                 let header = wire::batch::validate(&joined(&batch)).unwrap();
                 assert_eq!(

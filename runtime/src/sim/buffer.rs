@@ -11,7 +11,18 @@ pub(crate) struct Block {
     length: usize,
 }
 
+/// What a new buffer that nobody cleared holds: the next seed must not depend on what an earlier one left in memory, and
+/// whoever takes it for zeros is found out.
+const UNCLEARED: u8 = 0xa5;
+
 impl Block {
+    /// Initialised memory of any content.
+    pub(crate) fn uncleared(length: usize) -> Block {
+        let mut block = Block::zeroed(length);
+        block.as_bytes_mut().fill(UNCLEARED);
+        block
+    }
+
     pub(crate) fn zeroed(length: usize) -> Block {
         let page = crate::buffer::PAGE_BYTES;
         let memory = vec![0; length + page];
@@ -30,9 +41,8 @@ impl Block {
         &mut Rc::get_mut(&mut self.memory).expect("the buffer is being written to a file")[range]
     }
 
-    pub(crate) fn is_shared(&self) -> bool {
-        Rc::strong_count(&self.memory) > 1
-    }
+    #[expect(clippy::unused_self, reason = "the other back end uses memory again")]
+    pub(crate) fn recycle(self) {}
 }
 
 /// What a read returned.
