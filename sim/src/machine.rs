@@ -139,6 +139,13 @@ impl Machine {
         self.run(async |running| running.counts())
     }
 
+    /// As [`Machine::judge`], where the start may also be refused.
+    pub fn try_judge(&self) -> Result<Vec<i64>, RecoveryError> {
+        let opening = self.opening();
+        let life = async move { opening.open().await.map(|running| running.counts()) };
+        self.world.run(life, STEPS_MAX).expect("it waits for something that never comes")
+    }
+
     /// Why a start fails.
     ///
     /// # Panics

@@ -111,35 +111,6 @@ fn after_a_second_of_quiet_nothing_that_was_acknowledged_hangs_on_the_ring() {
 }
 
 #[test]
-fn a_rotten_newest_table_leaves_the_older_and_the_same_data() {
-    for slot in ["/data/journal/0/table.0", "/data/journal/0/table.1"] {
-        let world = World::new(4);
-        twenty_writes(&world, 0);
-        flip(&world, slot, 60);
-        let outcome = on(&world, async {
-            match open().await {
-                Ok(store) => Ok(count(&log(&store, 1)).await),
-                Err(error) => Err(error),
-            }
-        });
-        match outcome {
-            Ok(found) => assert_eq!(found, 20, "{slot}"),
-            Err(error) => assert!(matches!(error, RecoveryError::TablesLost { .. }), "{slot}: {error}"),
-        }
-    }
-}
-
-#[test]
-fn two_rotten_tables_refuse_the_start() {
-    let world = World::new(5);
-    twenty_writes(&world, 3_000);
-    flip(&world, "/data/journal/0/table.0", 60);
-    flip(&world, "/data/journal/0/table.1", 60);
-    let refused = on(&world, async { open().await.err() });
-    assert!(matches!(refused, Some(RecoveryError::TablesLost { .. })), "{refused:?}");
-}
-
-#[test]
 fn a_full_disk_refuses_what_is_new_keeps_what_was_acknowledged_and_goes_on_when_there_is_room() {
     for seed in 0..20 {
         let world = World::new(seed);

@@ -82,25 +82,40 @@ pub enum FormatError {
     Checksum { what: &'static str, found: u32, computed: u32 },
 }
 
+/// What to do about a start that is refused for damage.
+const REPAIR: &str = "`corelog log repair DATA` says what can be kept and what would be lost, and changes nothing until it is told to";
+
 /// Why a shard refuses to start. Nothing has been cut.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     #[error(
         "the journal in {folder} is damaged at file {file}, offset {offset}: the write with sequence {sequence} was complete \
-         and is not readable any more ({reason}). Nothing was changed. Keep a copy of the folder before you try anything"
+         and is not readable any more ({reason}). Nothing was changed. {REPAIR}"
     )]
     Rot { folder: String, file: u32, offset: u64, sequence: u64, reason: String },
     #[error(
-        "the journal in {folder} has no readable checkpoint table although it was used. Nothing was changed. Keep a copy of the folder before you try anything"
+        "the journal in {folder} has no readable checkpoint table and no ring files to make one from, although it was used. Nothing was changed. {REPAIR}"
     )]
     TablesLost { folder: String },
+    #[error(
+        "the journal in {folder} lost its newest checkpoint table, so the ends of its partitions have to be looked for where they were: start the broker once with {found} shards, as before, and not with {expected}. Nothing was changed"
+    )]
+    ShardsChanged { folder: String, found: usize, expected: u16 },
+    #[error(
+        "the journal lost its checkpoint table, and where {path} ends cannot be told: at byte {position}, {reason}. It may be a batch that was acknowledged and is damaged now. Nothing was changed. {REPAIR}"
+    )]
+    UnclearEnd { path: String, position: u64, reason: String },
     #[error(
         "the journal in {folder} names partition {uid}, which the catalog never made: the journal and the catalog do not belong together"
     )]
     UnknownPartition { folder: String, uid: PartitionUid },
-    #[error("the batch at position {position} of {path} is damaged though it was acknowledged: {source}")]
+    #[error(
+        "the batch at position {position} of {path} is damaged though it was acknowledged: {source}. Nothing was cut. {REPAIR}"
+    )]
     RottenBatch { path: String, position: u64, source: BatchError },
-    #[error("{path} ends at {length} where the journal says {expected}: acknowledged bytes are missing")]
+    #[error(
+        "{path} ends at {length} where the journal says {expected}: acknowledged bytes are missing. Nothing was cut. {REPAIR}"
+    )]
     ShortSegment { path: String, length: u64, expected: u64 },
     #[error(
         "the journal in {folder} was made with {found} and the broker runs with {expected}: stop it cleanly in the old mode first"

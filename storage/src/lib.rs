@@ -11,6 +11,7 @@
 //! [`journal::table`] and [`index`]; `docs/storage-format.md` has them with the protocol and its failure cases.
 
 mod ack;
+mod batches;
 mod checkpoint;
 mod error;
 pub mod index;
@@ -25,6 +26,7 @@ mod shard;
 mod slice;
 mod stats;
 mod store;
+mod tails;
 
 pub use ack::{Ack, AckQueue, Appended};
 pub use error::{AppendError, FormatError, ReadError, RecoveryError, StoreError};

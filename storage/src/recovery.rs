@@ -25,6 +25,7 @@ use crate::journal::table::{Table, TableRecord};
 use crate::log::LogEnd;
 use crate::options::{Durability, PartitionSpec, PartitionUid, StorageOptions};
 use crate::redo::Redo;
+use crate::tails;
 
 /// Bytes of entries gathered before they are written to the segments.
 const GATHERED_BYTES_MAX: usize = 64 << 20;
@@ -54,8 +55,10 @@ pub async fn recover(
     partitions: &[PartitionSpec],
     uid_limit: PartitionUid,
 ) -> Result<Recovery, RecoveryError> {
-    let mut rings = read_rings(options).await?;
+    let (mut rings, bare) = read_rings(options).await?;
     let mut ends = newest_ends(&rings, uid_limit)?;
+    let closings = tails::find(options, &mut rings, &bare, partitions, shards, &mut ends).await?;
+    closings.apply(options.durability == Durability::Fsync).await?;
     let mut redone = 0;
     for ring in &mut rings {
         redone += redo_ring(options, ring, partitions, &mut ends, uid_limit).await?;
@@ -80,10 +83,12 @@ fn end_of(ends: &BTreeMap<u64, LogEnd>, uid: PartitionUid) -> LogEnd {
     ends.get(&uid.0).cloned().unwrap_or(LogEnd::EMPTY)
 }
 
-async fn read_rings(options: &StorageOptions) -> Result<Vec<ScannedRing>, RecoveryError> {
+/// All rings, and the numbers of those that have a folder and were never begun.
+async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u16>), RecoveryError> {
     let folder = options.rings_folder();
+    let mut bare = Vec::new();
     if !file::exists(&folder).await? {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), bare));
     }
     let mut numbers: Vec<u16> =
         file::list_folder(&folder).await?.iter().filter_map(|entry| entry.name.parse().ok()).collect();
@@ -91,7 +96,10 @@ async fn read_rings(options: &StorageOptions) -> Result<Vec<ScannedRing>, Recove
     let mut rings = Vec::new();
     for number in numbers {
         let folder = options.ring_folder(number);
-        let Some(ring) = ScannedRing::read(&folder, number).await? else { continue };
+        let Some(ring) = ScannedRing::read(&folder, number).await? else {
+            bare.push(number);
+            continue;
+        };
         if ring.table.flags != flags_of(options.durability) && !ring.chain.is_empty() {
             let name = |written: bool| if written { "--durability written" } else { "--durability fsync" };
             return Err(RecoveryError::DurabilityChanged {
@@ -102,11 +110,11 @@ async fn read_rings(options: &StorageOptions) -> Result<Vec<ScannedRing>, Recove
         }
         rings.push(ring);
     }
-    Ok(rings)
+    Ok((rings, bare))
 }
 
 /// Ends by uid, each with the start epoch of the ring that is believed for it.
-type Ends = BTreeMap<u64, (u64, LogEnd)>;
+pub(crate) type Ends = BTreeMap<u64, (u64, LogEnd)>;
 
 fn newest_ends(rings: &[ScannedRing], uid_limit: PartitionUid) -> Result<Ends, RecoveryError> {
     let mut ends = Ends::new();
@@ -268,6 +276,7 @@ async fn begin_ring(
         records: uids.into_iter().map(|uid| record_of(uid, &epochs, ends)).collect(),
         ..before
     };
+    ring::restore_slots(options, number).await?;
     let slot = options.ring_folder(number).join(table_file_name(table.generation % 2));
     let file = ring::open_for_writing(&slot, options.durability).await?;
     ring::write_table(&file, &table).await?;

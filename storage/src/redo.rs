@@ -87,11 +87,7 @@ impl Redo {
         }
         self.bytes = 0;
         for (segment_base, end) in std::mem::take(&mut self.complete) {
-            let file = open_segment(folder, segment_base, durable_writes).await?;
-            refuse_short(&file, end).await?;
-            file.truncate(end).await?;
-            file.datasync().await?;
-            file.close().await?;
+            close_segment(folder, segment_base, end, durable_writes).await?;
         }
         Ok(())
     }
@@ -107,6 +103,33 @@ impl Redo {
         file.close().await?;
         Ok(())
     }
+}
+
+/// Cuts a complete segment to its end.
+pub(crate) async fn close_segment(
+    folder: &Path,
+    segment_base: i64,
+    end: u64,
+    durable_writes: bool,
+) -> Result<(), RecoveryError> {
+    let file = open_segment(folder, segment_base, durable_writes).await?;
+    refuse_short(&file, end).await?;
+    file.truncate(end).await?;
+    file.datasync().await?;
+    file.close().await?;
+    Ok(())
+}
+
+/// Makes what was read from a segment last: a killed process may have left it in the device's cache only.
+pub(crate) async fn flush_segment(
+    folder: &Path,
+    segment_base: i64,
+    durable_writes: bool,
+) -> Result<(), RecoveryError> {
+    let file = open_segment(folder, segment_base, durable_writes).await?;
+    file.datasync().await?;
+    file.close().await?;
+    Ok(())
 }
 
 async fn refuse_short(file: &File, expected: u64) -> Result<(), RecoveryError> {

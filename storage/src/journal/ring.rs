@@ -230,6 +230,19 @@ pub(crate) async fn create(options: &StorageOptions, ring: u16) -> Result<Uuid, 
     Ok(random::uuid())
 }
 
+/// Makes table slots again that somebody removed.
+pub(crate) async fn restore_slots(options: &StorageOptions, ring: u16) -> Result<(), FileError> {
+    let folder = options.ring_folder(ring);
+    for slot in 0..2 {
+        let path = folder.join(table_file_name(slot));
+        if !file::exists(&path).await? {
+            fill_with_zeros(&path, PAGE).await?;
+            file::sync_folder(&folder).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Plain writes and one flush at the end: filling with O_DSYNC takes many times as long.
 async fn fill_with_zeros(path: &Path, bytes: u64) -> Result<(), FileError> {
     const STEP_BYTES: u64 = 1 << 20;

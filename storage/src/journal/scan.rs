@@ -4,30 +4,37 @@
 //! beginning of the next file. The chain ends at the first write that is not whole. Whether that is the torn last write of a
 //! crash or rot in a write that was acknowledged is told by what lies behind it: a later write, or a table, that states the
 //! missing one was complete.
+//!
+//! A table says where the chain begins. Each write says it too, as it was known when the write began, so that a ring whose
+//! newest table is rotten still knows: the chain begins where the older table says, if the ring still holds all from there
+//! on, and otherwise where the newest write says. Then the ends of the partitions are older than what the chain builds
+//! on, and [`Tails`] says which of them have to be looked for in the segments.
 
 use std::path::{Path, PathBuf};
 
-use runtime::buffer::Buffer;
-use runtime::file::{self, Access, Create, File, FileError, OpenOptions};
+use runtime::file::FileError;
+use runtime::random;
 use uuid::Uuid;
 
 use crate::error::{FormatError, RecoveryError};
 use crate::journal::format::{FLAG_WRITTEN, WRITE_HEADER_BYTES, WriteHeader};
-use crate::journal::ring::{ring_file_name, table_file_name};
+use crate::journal::lost::{as_the_ring_says, follow_over_a_start, unknown_table};
+pub use crate::journal::reader::ChainLink;
+use crate::journal::reader::{Reader, Shape};
+use crate::journal::slots::Slots;
 use crate::journal::table::Table;
-use crate::limits::{PAGE, page_ceil};
+use crate::limits::PAGE;
 
-/// Rings are read in pieces of this size.
-const WINDOW_BYTES: u64 = 4 << 20;
-/// A table of a million partitions; what is larger was not written by us.
-const TABLE_BYTES_MAX: u64 = 64 << 20;
-
-/// A whole write of the chain.
-#[derive(Clone, Debug)]
-pub struct ChainLink {
-    pub file: u32,
-    pub offset: u64,
-    pub header: WriteHeader,
+/// Which ends of a ring's partitions no table tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tails {
+    /// Table and chain know them all.
+    Known,
+    /// The table of the last start is lost, or was never finished: a partition that came to the ring with that start may
+    /// be in no table.
+    Unrecorded,
+    /// The table that the chain builds on is lost.
+    Lost,
 }
 
 /// What a ring holds.
@@ -36,17 +43,54 @@ pub struct ScannedRing {
     pub folder: PathBuf,
     pub table: Table,
     pub chain: Vec<ChainLink>,
+    pub(crate) tails: Tails,
+    /// The other slot holds no table, though one was begun.
+    pub(crate) has_only_one_table: bool,
     reader: Reader,
 }
 
 impl ScannedRing {
     /// Finds the newest table and the chain behind it; `None` for a ring whose first table was never durable.
     pub async fn read(folder: &Path, number: u16) -> Result<Option<Self>, RecoveryError> {
-        let Some(table) = newest_table(folder).await? else { return Ok(None) };
-        let mut reader = Reader::open(folder, &table).await?;
+        let slots = Slots::read(folder).await?;
+        let newest = slots.newest();
+        let shape = match newest {
+            Some(table) => Some(Shape { files: table.ring_files, file_bytes: table.ring_file_bytes }),
+            None => Shape::of_files(folder).await?,
+        };
+        let Some(shape) = shape else {
+            let lost = RecoveryError::TablesLost { folder: folder.display().to_string() };
+            return if slots.are_both_used() { Err(lost) } else { Ok(None) };
+        };
+        let mut reader = Reader::open(folder, shape).await?;
+        let has_only_one_table = !slots.are_sound();
+        let folder = folder.to_owned();
+        let last_write = match newest {
+            Some(_) if !has_only_one_table => None,
+            newest => reader.newest_write(newest.map(|table| table.ring)).await?,
+        };
+        let (table, tails) = match (newest.cloned(), &last_write) {
+            (Some(table), Some(last)) if last.header.sequence >= table.redo_from_sequence => {
+                if let Some(chain) = follow_over_a_start(&mut reader, &table, last).await? {
+                    let is_older = last.header.start_epoch > table.start_epoch;
+                    let tails = if is_older { Tails::Unrecorded } else { Tails::Known };
+                    let table = Table { start_epoch: last.header.start_epoch, ..table };
+                    let ring = Self { number, folder, table, chain, tails, has_only_one_table, reader };
+                    return Ok(Some(ring));
+                }
+                (as_the_ring_says(&mut reader, last, table).await?, Tails::Lost)
+            }
+            (Some(table), _) => (table, Tails::Known),
+            (None, Some(last)) => {
+                let table = unknown_table(last.header.ring, shape);
+                (as_the_ring_says(&mut reader, last, table).await?, Tails::Lost)
+            }
+            (None, None) if slots.are_both_used() => (unknown_table(random::uuid(), shape), Tails::Lost),
+            (None, None) => return Ok(None),
+        };
         let (chain, ended_by) = follow(&mut reader, &table).await?;
-        let ring = Self { number, folder: folder.to_owned(), table, chain, reader };
-        ring.refuse_rot(ended_by).await
+        let ring = Self { number, folder, table, chain, tails, has_only_one_table, reader };
+        ring.refuse_rot(ended_by, last_write.as_ref()).await.map(Some)
     }
 
     /// The entries of one link, whose checksum was right when the chain was followed.
@@ -58,10 +102,11 @@ impl ScannedRing {
 
     /// The sequence after the last whole write.
     pub fn next_sequence(&self) -> u64 {
-        self.chain
-            .last()
-            .map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1)
-            .max(self.table.last_sequence + 1)
+        self.next_of_chain().max(self.table.last_sequence + 1)
+    }
+
+    fn next_of_chain(&self) -> u64 {
+        self.chain.last().map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1)
     }
 
     /// The file that was being written when the chain ended.
@@ -70,18 +115,22 @@ impl ScannedRing {
         self.chain.last().map_or(from_table, |link| link.file)
     }
 
-    async fn refuse_rot(mut self, ended_by: End) -> Result<Option<Self>, RecoveryError> {
+    async fn refuse_rot(mut self, ended_by: End, last: Option<&ChainLink>) -> Result<Self, RecoveryError> {
         if self.table.flags & FLAG_WRITTEN != 0 {
-            return Ok(Some(self));
+            return Ok(self);
         }
-        let missing =
-            self.chain.last().map_or(self.table.redo_from_sequence, |link| link.header.sequence + 1);
+        let missing = self.next_of_chain();
+        let unreached = last.filter(|last| {
+            last.header.start_epoch == self.table.start_epoch && last.header.sequence >= missing
+        });
         let proof = if self.table.last_sequence >= missing {
             Some(format!("the checkpoint table names write {}", self.table.last_sequence))
+        } else if let Some(last) = unreached {
+            Some(format!("write {} came after it", last.header.sequence))
         } else {
             self.later_write(missing).await?.map(|later| format!("write {later} came after it"))
         };
-        let Some(proof) = proof else { return Ok(Some(self)) };
+        let Some(proof) = proof else { return Ok(self) };
         let folder = self.folder.display().to_string();
         let reason = format!("{}; {proof}", ended_by.reason);
         Err(RecoveryError::Rot {
@@ -114,13 +163,14 @@ impl ScannedRing {
 }
 
 /// Where and why a chain ended.
-struct End {
-    file: u32,
+pub(super) struct End {
+    pub(super) file: u32,
     offset: u64,
     reason: String,
 }
 
-async fn follow(reader: &mut Reader, table: &Table) -> Result<(Vec<ChainLink>, End), FileError> {
+/// The chain that a table begins, and where and why it ends.
+pub(super) async fn follow(reader: &mut Reader, table: &Table) -> Result<(Vec<ChainLink>, End), FileError> {
     let mut chain = Vec::new();
     let mut sequence = table.redo_from_sequence;
     let mut file = (table.redo_from_place / table.ring_file_bytes) as u32 % table.ring_files;
@@ -175,106 +225,6 @@ async fn link_at(
     let write = reader.bytes(file, offset, header.length as usize).await?;
     let entries = &write[WRITE_HEADER_BYTES..WRITE_HEADER_BYTES + header.entries_length as usize];
     Ok(Some(header.check_entries(entries).map(|()| ChainLink { file, offset, header })))
-}
-
-/// The newest valid table of a ring. `None` where no table was ever written; an error where there was one.
-async fn newest_table(folder: &Path) -> Result<Option<Table>, RecoveryError> {
-    let mut newest: Option<Table> = None;
-    let mut was_used = false;
-    for slot in 0..2 {
-        let path = folder.join(table_file_name(slot));
-        if !file::exists(&path).await? {
-            continue;
-        }
-        wait_for_late_writes(&path).await?;
-        let bytes = file::read_whole(&path, TABLE_BYTES_MAX as usize).await?;
-        match Table::decode(&bytes) {
-            Ok(table) if newest.as_ref().is_none_or(|newest| newest.generation < table.generation) => {
-                newest = Some(table)
-            }
-            Ok(_) => {}
-            Err(_) => was_used |= bytes.iter().any(|byte| *byte != 0),
-        }
-    }
-    match newest {
-        Some(table) => Ok(Some(table)),
-        None if was_used && was_written(folder).await? => {
-            Err(RecoveryError::TablesLost { folder: folder.display().to_string() })
-        }
-        None => Ok(None),
-    }
-}
-
-/// Opens a file once the writes that a killed process left in flight have landed: they come after the process is gone,
-/// and would fall on what is written now. Mode 0 of `fallocate` waits for them.
-async fn wait_for_late_writes(path: &Path) -> Result<File, FileError> {
-    let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
-    let file = File::open(path, options).await?;
-    file.allocate(0, PAGE).await?;
-    Ok(file)
-}
-
-/// Whether a ring without a table holds any write: then it was in use, and its tables are lost.
-async fn was_written(folder: &Path) -> Result<bool, FileError> {
-    let path = folder.join(ring_file_name(0));
-    if !file::exists(&path).await? {
-        return Ok(false);
-    }
-    let file = File::open(&path, OpenOptions::read()).await?;
-    let size = file.size().await?;
-    let mut position = 0;
-    while position < size {
-        let length = WINDOW_BYTES.min(page_ceil(size - position));
-        let window = file.read_at(position, length as usize).await?;
-        if window.chunks(PAGE as usize).any(|page| WriteHeader::decode(page).is_ok()) {
-            return Ok(true);
-        }
-        position += length;
-    }
-    Ok(false)
-}
-
-/// Reads ring files through a window, so that a chain of small writes costs few reads.
-struct Reader {
-    files: Vec<File>,
-    file_bytes: u64,
-    window: Option<(u32, u64, Buffer)>,
-}
-
-impl Reader {
-    async fn open(folder: &Path, table: &Table) -> Result<Self, FileError> {
-        let mut files = Vec::new();
-        for number in 0..table.ring_files {
-            let path = folder.join(ring_file_name(number));
-            files.push(wait_for_late_writes(&path).await?);
-        }
-        Ok(Self { files, file_bytes: table.ring_file_bytes, window: None })
-    }
-
-    /// Bytes of a ring file; what lies beyond its end reads as zeros.
-    async fn bytes(&mut self, file: u32, offset: u64, length: usize) -> Result<&[u8], FileError> {
-        let end = offset + length as u64;
-        let held = self.window.as_ref().is_some_and(|(held, start, window)| {
-            *held == file && *start <= offset && end <= *start + window.len() as u64
-        });
-        if !held {
-            let wanted = WINDOW_BYTES
-                .max(page_ceil(length as u64))
-                .min(self.file_bytes.saturating_sub(offset).max(length as u64));
-            let read = self.files[file as usize].read_at(offset, page_ceil(wanted) as usize).await?;
-            let read = if (read.len() as u64) < end - offset { padded(&read, length) } else { read };
-            self.window = Some((file, offset, read));
-        }
-        let (_, start, window) = self.window.as_ref().expect("the window was just filled");
-        let from = (offset - start) as usize;
-        Ok(&window[from..from + length])
-    }
-}
-
-fn padded(bytes: &[u8], length: usize) -> Buffer {
-    let mut buffer = Buffer::zeroed(page_ceil(length as u64) as usize);
-    buffer[..bytes.len()].copy_from_slice(bytes);
-    buffer
 }
 
 /// What a new ring's table begins with.

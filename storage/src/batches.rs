@@ -1,0 +1,106 @@
+//! Reads a segment's file from batch to batch, checksums included: what recovery, verification and repair see of it.
+//!
+//! Says what is there and judges nothing: where a segment has to end is known to the caller.
+
+use std::path::Path;
+
+use runtime::buffer::Buffer;
+use runtime::file::{Access, Create, File, FileError, OpenOptions};
+use wire::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
+
+use crate::limits::{PAGE, page_ceil, page_floor};
+
+/// Read at once; a batch that is larger is read whole.
+const WINDOW_BYTES: u64 = 1 << 20;
+
+/// A segment's file, read forwards.
+pub(crate) struct SegmentReader {
+    file: File,
+    size: u64,
+    position: u64,
+    /// Bytes from a page's beginning on.
+    window: Option<(u64, Buffer)>,
+}
+
+/// What stands at a place in a segment.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// A whole batch with the right checksum.
+    Batch { header: BatchHeader },
+    /// Something else. The header where it can be read as one.
+    Bad { header: Option<BatchHeader>, error: BatchError },
+    /// The file is over.
+    End,
+}
+
+impl SegmentReader {
+    /// Opens a file when the writes that a killed process left in flight have landed.
+    pub(crate) async fn open_at_rest(path: &Path, position: u64) -> Result<Self, FileError> {
+        let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
+        let file = File::open(path, options).await?;
+        let size = file.size().await?;
+        if size > 0 {
+            // Within the file, so that nothing changes.
+            file.allocate(0, size.min(PAGE)).await?;
+        }
+        let size = file.size().await?;
+        Ok(Self { file, size, position, window: None })
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What stands at the reader's place. Only a whole batch moves it on.
+    pub(crate) async fn next(&mut self) -> Result<Found, FileError> {
+        let position = self.position;
+        if position >= self.size {
+            return Ok(Found::End);
+        }
+        let head = self.bytes(position, BATCH_HEADER_BYTES).await?;
+        let header = match BatchHeader::parse(head) {
+            Ok(header) => header,
+            Err(error) => return Ok(Found::Bad { header: None, error }),
+        };
+        let bytes = self.bytes(position, header.length).await?;
+        match batch::check_stored(bytes) {
+            Ok(header) => {
+                self.position += header.length as u64;
+                Ok(Found::Batch { header })
+            }
+            Err(error) => Ok(Found::Bad { header: Some(header), error }),
+        }
+    }
+
+    /// The first byte from the reader's place on that is not zero.
+    pub(crate) async fn first_used_byte(&mut self) -> Result<Option<u64>, FileError> {
+        let mut position = self.position;
+        while position < self.size {
+            let length = WINDOW_BYTES.min(self.size - position) as usize;
+            let bytes = self.bytes(position, length).await?;
+            if let Some(at) = bytes.iter().position(|byte| *byte != 0) {
+                return Ok(Some(position + at as u64));
+            }
+            position += length as u64;
+        }
+        Ok(None)
+    }
+
+    /// Up to `length` bytes; fewer where the file ends before.
+    async fn bytes(&mut self, position: u64, length: usize) -> Result<&[u8], FileError> {
+        let end = (position + length as u64).min(self.size);
+        let held = self
+            .window
+            .as_ref()
+            .is_some_and(|(start, window)| *start <= position && end <= *start + window.len() as u64);
+        if !held {
+            let start = page_floor(position);
+            let wanted = page_ceil(end - start).max(WINDOW_BYTES.min(page_ceil(self.size - start)));
+            self.window = Some((start, self.file.read_at(start, wanted as usize).await?));
+        }
+        let (start, window) = self.window.as_ref().expect("the window was just filled");
+        let from = (position - start) as usize;
+        let to = ((end - start) as usize).min(window.len());
+        Ok(window.get(from..to).unwrap_or_default())
+    }
+}

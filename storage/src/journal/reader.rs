@@ -1,0 +1,138 @@
+//! Reads the files of a ring, whatever stands in them. Changes nothing.
+
+use std::path::Path;
+
+use runtime::buffer::Buffer;
+use runtime::file::{self, Access, Create, File, FileError, OpenOptions};
+use uuid::Uuid;
+
+use crate::journal::format::{WRITE_HEADER_BYTES, WriteHeader};
+use crate::journal::ring::ring_file_name;
+use crate::limits::{PAGE, page_ceil};
+
+/// Rings are read in pieces of this size.
+const WINDOW_BYTES: u64 = 4 << 20;
+
+/// A whole write.
+#[derive(Clone, Debug)]
+pub struct ChainLink {
+    pub file: u32,
+    pub offset: u64,
+    pub header: WriteHeader,
+}
+
+/// How many files a ring has, and their size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) files: u32,
+    pub(crate) file_bytes: u64,
+}
+
+impl Shape {
+    /// What the files themselves say, for a ring without a table: `None` where they are not all of one size.
+    pub(crate) async fn of_files(folder: &Path) -> Result<Option<Self>, FileError> {
+        let entries = file::list_folder(folder).await?;
+        let size_of = |number: u32| {
+            let name = ring_file_name(number);
+            entries.iter().find(|entry| entry.name == name).map(|entry| entry.bytes)
+        };
+        let sizes: Vec<u64> = (0..).map_while(size_of).collect();
+        let Some(&file_bytes) = sizes.first() else { return Ok(None) };
+        let is_even =
+            file_bytes > 0 && file_bytes.is_multiple_of(PAGE) && sizes.iter().all(|size| *size == file_bytes);
+        let files = u32::try_from(sizes.len()).expect("a folder has fewer than 2^32 files");
+        Ok((is_even && files >= crate::limits::RING_FILES_MIN).then_some(Self { files, file_bytes }))
+    }
+}
+
+/// Reads ring files through a window, so that a chain of small writes costs few reads.
+pub(crate) struct Reader {
+    files: Vec<File>,
+    pub(crate) shape: Shape,
+    window: Option<(u32, u64, Buffer)>,
+}
+
+impl Reader {
+    pub(crate) async fn open(folder: &Path, shape: Shape) -> Result<Self, FileError> {
+        let mut files = Vec::new();
+        for number in 0..shape.files {
+            let path = folder.join(ring_file_name(number));
+            files.push(wait_for_late_writes(&path).await?);
+        }
+        Ok(Self { files, shape, window: None })
+    }
+
+    /// Bytes of a ring file; what lies beyond its end reads as zeros.
+    pub(crate) async fn bytes(&mut self, file: u32, offset: u64, length: usize) -> Result<&[u8], FileError> {
+        let end = offset + length as u64;
+        let held = self.window.as_ref().is_some_and(|(held, start, window)| {
+            *held == file && *start <= offset && end <= *start + window.len() as u64
+        });
+        if !held {
+            let wanted = WINDOW_BYTES
+                .max(page_ceil(length as u64))
+                .min(self.shape.file_bytes.saturating_sub(offset).max(length as u64));
+            let read = self.files[file as usize].read_at(offset, page_ceil(wanted) as usize).await?;
+            let read = if (read.len() as u64) < end - offset { padded(&read, length) } else { read };
+            self.window = Some((file, offset, read));
+        }
+        let (_, start, window) = self.window.as_ref().expect("the window was just filled");
+        let from = (offset - start) as usize;
+        Ok(&window[from..from + length])
+    }
+
+    /// All headers that stand where they say, in the order of the files. Their entries may be damaged.
+    pub(crate) async fn headers(&mut self) -> Result<Vec<ChainLink>, FileError> {
+        let mut found = Vec::new();
+        for file in 0..self.shape.files {
+            let mut offset = 0;
+            while offset < self.shape.file_bytes {
+                let page = self.bytes(file, offset, PAGE as usize).await?;
+                if let Ok(header) = WriteHeader::decode(page)
+                    && header.file == file
+                    && header.file_offset == offset
+                    && offset + u64::from(header.length) <= self.shape.file_bytes
+                {
+                    found.push(ChainLink { file, offset, header });
+                }
+                offset += PAGE;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the entries of a write are what its header says.
+    pub(crate) async fn is_whole(&mut self, link: &ChainLink) -> Result<bool, FileError> {
+        let write = self.bytes(link.file, link.offset, link.header.length as usize).await?;
+        let entries = &write[WRITE_HEADER_BYTES..WRITE_HEADER_BYTES + link.header.entries_length as usize];
+        Ok(link.header.check_entries(entries).is_ok())
+    }
+
+    /// The last whole write of a ring: of the one with this uuid, or of the one that wrote last.
+    pub(crate) async fn newest_write(&mut self, ring: Option<Uuid>) -> Result<Option<ChainLink>, FileError> {
+        let mut headers = self.headers().await?;
+        headers.sort_by_key(|link| std::cmp::Reverse((link.header.start_epoch, link.header.sequence)));
+        let ring = ring.or(headers.first().map(|link| link.header.ring));
+        for link in headers.into_iter().filter(|link| Some(link.header.ring) == ring) {
+            if self.is_whole(&link).await? {
+                return Ok(Some(link));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Opens a file once the writes that a killed process left in flight have landed: they come after the process is gone,
+/// and would fall on what is written now. Mode 0 of `fallocate` waits for them.
+pub(crate) async fn wait_for_late_writes(path: &Path) -> Result<File, FileError> {
+    let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
+    let file = File::open(path, options).await?;
+    file.allocate(0, PAGE).await?;
+    Ok(file)
+}
+
+fn padded(bytes: &[u8], length: usize) -> Buffer {
+    let mut buffer = Buffer::zeroed(page_ceil(length as u64) as usize);
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    buffer
+}
