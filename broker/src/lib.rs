@@ -8,6 +8,7 @@
 //! | `handlers` | what requests do, whichever protocol they came by |
 //! | `shard` | one shard's state, and its lanes to the others |
 //! | [`catalog`] | topics, settings, placement: a pure state machine over a log of its own |
+//! | [`stopped`] | the data folder of a broker that does not run |
 //! | [`request`] | requests and replies without a protocol |
 //!
 //! Imports run from the top of the table to the bottom, never up.
@@ -36,6 +37,7 @@ pub mod request;
 pub mod server;
 pub mod session;
 mod shard;
+pub mod stopped;
 
 pub use config::{Config, ConfigError};
 pub use server::{Ready, ServeError, Server, ServerPlan, StopHandle};

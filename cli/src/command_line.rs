@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, consume, demo, node, produce, serve, topic, tune};
+use crate::commands::{bench, consume, demo, log, node, produce, serve, topic, tune};
 use crate::exit::{self, Coded};
 
 #[derive(Debug, Parser)]
@@ -36,6 +36,9 @@ enum Commands {
     /// Measure a broker
     #[command(subcommand)]
     Bench(bench::Commands),
+    /// Look at a stopped broker's files, verify them, repair them
+    #[command(subcommand)]
+    Log(log::Commands),
     /// Check this machine and measure its disk
     #[command(subcommand)]
     Tune(tune::Commands),
@@ -68,6 +71,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Commands::Produce(arguments) => produce::run(&arguments),
         Commands::Consume(arguments) => consume::run(&arguments),
         Commands::Bench(command) => bench::run(&command),
+        Commands::Log(command) => log::run(&command),
         Commands::Tune(command) => tune::run(&command),
         Commands::Node(command) => node::run(&command),
         Commands::Completions { shell } => {

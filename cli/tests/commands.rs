@@ -114,3 +114,26 @@ fn a_demo_reads_back_what_it_produced_and_leaves_nothing() {
     assert!(report["consume"]["verified_records"].as_u64().unwrap() > 0, "{report}");
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0);
 }
+
+#[test]
+fn consuming_from_a_time_begins_exactly_there() {
+    let folder = Folder::new("time");
+    let broker = Broker::start(&folder);
+    broker.succeed(&["topic", "create", "t"]);
+    for value in ["a", "b", "c"] {
+        assert!(broker.produce(&["t"], value).status.success());
+    }
+    let all = broker.succeed(&["consume", "t", "--json"]);
+    let records: Vec<serde_json::Value> =
+        all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let time_ms = |at: usize| records[at]["timestamp_ms"].as_i64().unwrap();
+    let (seconds, milliseconds) = (time_ms(1) / 1000, time_ms(1) % 1000);
+    let date = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%S"])
+        .output()
+        .unwrap();
+    let from = format!("{}.{milliseconds:03}Z", text(&date.stdout).trim());
+    let first = (0..3).find(|at| time_ms(*at) >= time_ms(1)).unwrap();
+    let expected = &["a\n", "b\n", "c\n"][first..].concat();
+    assert_eq!(&broker.succeed(&["consume", "t", "--from", &from]), expected);
+}

@@ -2,6 +2,7 @@
 //!
 //! Says what is there and judges nothing: where a segment has to end is known to the caller.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use runtime::buffer::Buffer;
@@ -20,13 +21,18 @@ pub(crate) struct SegmentReader {
     position: u64,
     /// Bytes from a page's beginning on.
     window: Option<(u64, Buffer)>,
+    /// Bytes that a ring holds for this segment, by position: they stand for what is in the file.
+    dirty: Runs,
 }
+
+/// Bytes by their position in a segment.
+pub(crate) type Runs = BTreeMap<u64, Vec<u8>>;
 
 /// What stands at a place in a segment.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     /// A whole batch with the right checksum.
-    Batch { header: BatchHeader },
+    Batch { position: u64, header: BatchHeader },
     /// Something else. The header where it can be read as one.
     Bad { header: Option<BatchHeader>, error: BatchError },
     /// The file is over.
@@ -34,7 +40,13 @@ pub(crate) enum Found {
 }
 
 impl SegmentReader {
-    /// Opens a file when the writes that a killed process left in flight have landed.
+    pub(crate) async fn open(path: &Path, position: u64) -> Result<Self, FileError> {
+        let file = File::open(path, OpenOptions::read()).await?;
+        let size = file.size().await?;
+        Ok(Self { file, size, position, window: None, dirty: Runs::new() })
+    }
+
+    /// As [`SegmentReader::open`], when the writes that a killed process left in flight have landed.
     pub(crate) async fn open_at_rest(path: &Path, position: u64) -> Result<Self, FileError> {
         let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
         let file = File::open(path, options).await?;
@@ -44,7 +56,19 @@ impl SegmentReader {
             file.allocate(0, size.min(PAGE)).await?;
         }
         let size = file.size().await?;
-        Ok(Self { file, size, position, window: None })
+        Ok(Self { file, size, position, window: None, dirty: Runs::new() })
+    }
+
+    /// The same with the bytes that a ring holds, up to where the log says that the segment ends.
+    pub(crate) fn with_dirty(mut self, dirty: Runs, end: u64) -> Self {
+        let dirty_end = dirty.iter().map(|(position, bytes)| position + bytes.len() as u64).max();
+        self.size = self.size.max(dirty_end.unwrap_or(0)).min(end);
+        self.dirty = dirty;
+        self
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -66,7 +90,7 @@ impl SegmentReader {
         match batch::check_stored(bytes) {
             Ok(header) => {
                 self.position += header.length as u64;
-                Ok(Found::Batch { header })
+                Ok(Found::Batch { position, header })
             }
             Err(error) => Ok(Found::Bad { header: Some(header), error }),
         }
@@ -96,11 +120,30 @@ impl SegmentReader {
         if !held {
             let start = page_floor(position);
             let wanted = page_ceil(end - start).max(WINDOW_BYTES.min(page_ceil(self.size - start)));
-            self.window = Some((start, self.file.read_at(start, wanted as usize).await?));
+            let read = self.file.read_at(start, wanted as usize).await?;
+            self.window = Some((start, self.dirtied(start, wanted, read)));
         }
         let (start, window) = self.window.as_ref().expect("the window was just filled");
         let from = (position - start) as usize;
         let to = ((end - start) as usize).min(window.len());
         Ok(window.get(from..to).unwrap_or_default())
+    }
+
+    /// The window as it will be when the ring's bytes are in the file.
+    fn dirtied(&self, start: u64, wanted: u64, read: Buffer) -> Buffer {
+        if self.dirty.is_empty() {
+            return read;
+        }
+        let mut window = Buffer::zeroed(wanted as usize);
+        window[..read.len()].copy_from_slice(&read);
+        let end = start + wanted;
+        for (position, bytes) in self.dirty.range(..end) {
+            let (from, to) = ((*position).max(start), (position + bytes.len() as u64).min(end));
+            if from < to {
+                let source = &bytes[(from - position) as usize..(to - position) as usize];
+                window[(from - start) as usize..(to - start) as usize].copy_from_slice(source);
+            }
+        }
+        window
     }
 }

@@ -70,6 +70,13 @@ impl SegmentIndex {
         before.map_or((self.base_offset, 0), |entry| (base_offset(entry), u64::from(entry.position)))
     }
 
+    /// Each entry: offset, position, largest timestamp up to the next entry.
+    pub fn entries(&self) -> impl Iterator<Item = (i64, u64, i64)> {
+        self.entries.iter().map(|entry| {
+            (self.base_offset + i64::from(entry.offset_delta), entry.position.into(), entry.max_timestamp_ms)
+        })
+    }
+
     /// The position from which on the first batch with a record at or after this time can be found.
     pub fn position_at_time(&self, timestamp_ms: i64) -> Option<u64> {
         let entry = self.entries.iter().find(|entry| entry.max_timestamp_ms >= timestamp_ms)?;

@@ -15,6 +15,7 @@ mod batches;
 mod checkpoint;
 mod error;
 pub mod index;
+pub mod inspect;
 pub mod journal;
 pub mod limits;
 mod log;

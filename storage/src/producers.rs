@@ -52,6 +52,10 @@ pub(crate) struct Producers {
 }
 
 impl Producers {
+    pub(crate) fn len(&self) -> usize {
+        self.producers.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }

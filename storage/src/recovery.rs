@@ -20,7 +20,7 @@ use runtime::task;
 use crate::error::RecoveryError;
 use crate::journal::format::{Entries, FLAG_WRITTEN};
 use crate::journal::ring::{self, RingState, flags_of, table_file_name};
-use crate::journal::scan::{ScannedRing, first_table};
+use crate::journal::scan::{ChainLink, ScannedRing, first_table};
 use crate::journal::table::{Table, TableRecord};
 use crate::log::LogEnd;
 use crate::options::{Durability, PartitionSpec, PartitionUid, StorageOptions};
@@ -96,7 +96,7 @@ async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u
     let mut rings = Vec::new();
     for number in numbers {
         let folder = options.ring_folder(number);
-        let Some(ring) = ScannedRing::read(&folder, number).await? else {
+        let Some(ring) = ScannedRing::read(options, number).await? else {
             bare.push(number);
             continue;
         };
@@ -162,24 +162,7 @@ async fn redo_ring(
     let mut redos: BTreeMap<u64, Redo> = BTreeMap::new();
     let mut gathered = 0;
     for link in ring.chain.clone() {
-        let entries = ring.entries(&link).await?.to_vec();
-        for entry in Entries::new(&entries) {
-            let (header, bytes) = entry.map_err(|error| RecoveryError::Rot {
-                folder: ring.folder.display().to_string(),
-                file: link.file,
-                offset: link.offset,
-                sequence: link.header.sequence,
-                reason: error.to_string(),
-            })?;
-            refuse_unknown(ring, header.uid, uid_limit)?;
-            let (believed, end) = ends.entry(header.uid).or_insert((epoch, LogEnd::EMPTY));
-            if !folders.contains_key(&header.uid) || epoch < *believed {
-                continue;
-            }
-            let redo = redos.entry(header.uid).or_insert_with(|| Redo::new(end.clone()));
-            redo.take(&header, bytes);
-            gathered += bytes.len();
-        }
+        gathered += gather(ring, &link, &folders, ends, uid_limit, &mut redos).await?;
         if gathered >= GATHERED_BYTES_MAX {
             redos = write_all(options, &folders, redos).await?;
             gathered = 0;
@@ -192,6 +175,72 @@ async fn redo_ring(
         ends.insert(uid, (epoch, redo.end));
     }
     Ok(ring.chain.len() as u64)
+}
+
+/// Takes the entries of one write. Returns how many bytes they hold.
+async fn gather(
+    ring: &mut ScannedRing,
+    link: &ChainLink,
+    folders: &BTreeMap<u64, &PartitionSpec>,
+    ends: &mut Ends,
+    uid_limit: PartitionUid,
+    redos: &mut BTreeMap<u64, Redo>,
+) -> Result<usize, RecoveryError> {
+    let epoch = ring.table.start_epoch;
+    let mut gathered = 0;
+    let entries = ring.entries(link).await?.to_vec();
+    for entry in Entries::new(&entries) {
+        let (header, bytes) = entry.map_err(|error| RecoveryError::Rot {
+            folder: ring.folder.display().to_string(),
+            file: link.file,
+            offset: link.offset,
+            sequence: link.header.sequence,
+            reason: error.to_string(),
+        })?;
+        refuse_unknown(ring, header.uid, uid_limit)?;
+        let (believed, end) = ends.entry(header.uid).or_insert((epoch, LogEnd::EMPTY));
+        if !folders.contains_key(&header.uid) || epoch < *believed {
+            continue;
+        }
+        let redo = redos.entry(header.uid).or_insert_with(|| Redo::new(end.clone()));
+        redo.take(&header, bytes);
+        gathered += bytes.len();
+    }
+    Ok(gathered)
+}
+
+/// What a recovery would come to, without writing anything: each partition with its end and with the bytes that its
+/// segments lack. Takes as much memory as the rings hold.
+pub(crate) async fn redo_in_memory(
+    options: &StorageOptions,
+    rings: &mut [ScannedRing],
+    partitions: &[PartitionSpec],
+    shards: u16,
+    uid_limit: PartitionUid,
+) -> Result<BTreeMap<u64, Redo>, RecoveryError> {
+    let folders: BTreeMap<u64, &PartitionSpec> = partitions.iter().map(|spec| (spec.uid.0, spec)).collect();
+    let mut ends = newest_ends(rings, uid_limit)?;
+    let closings = tails::find(options, rings, &[], partitions, shards, &mut ends).await?;
+    let mut redos = BTreeMap::new();
+    for ring in rings.iter_mut() {
+        for link in ring.chain.clone() {
+            gather(ring, &link, &folders, &mut ends, uid_limit, &mut redos).await?;
+        }
+        let epoch = ring.table.start_epoch;
+        for (uid, redo) in &redos {
+            let (believed, end) = ends.entry(*uid).or_insert((epoch, LogEnd::EMPTY));
+            (*believed, *end) = (epoch.max(*believed), redo.end.clone());
+        }
+    }
+    for (uid, (_, end)) in ends {
+        redos.entry(uid).or_insert_with(|| Redo::new(end));
+    }
+    for (uid, segment_base, end) in closings.complete() {
+        if let Some(redo) = redos.get_mut(&uid) {
+            redo.note_complete(segment_base, end);
+        }
+    }
+    Ok(redos)
 }
 
 /// Makes the folders above those of the partitions durable, each once.

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use runtime::buffer::Buffer;
 use runtime::file::{self, Access, Create, File, FileError, OpenOptions};
 
+use crate::batches::Runs;
 use crate::error::RecoveryError;
 use crate::journal::format::{EntryHeader, EntryKind};
 use crate::limits::{CHUNK_BYTES_MAX, PAGE, page_ceil, page_floor};
@@ -22,7 +23,7 @@ use crate::log::segment::segment_path;
 pub(crate) struct Redo {
     pub(crate) end: LogEnd,
     /// Runs of bytes for each segment, by position; they do not touch one another.
-    runs: BTreeMap<i64, BTreeMap<u64, Vec<u8>>>,
+    runs: BTreeMap<i64, Runs>,
     /// Segments that are complete, and where they end.
     complete: Vec<(i64, u64)>,
     pub(crate) bytes: usize,
@@ -51,6 +52,16 @@ impl Redo {
         if entry.kind == EntryKind::Data {
             self.put(entry.segment_base, entry.position, bytes);
         }
+    }
+
+    /// Takes note of a segment that is complete, and where it ends.
+    pub(crate) fn note_complete(&mut self, segment_base: i64, end: u64) {
+        self.complete.push((segment_base, end));
+    }
+
+    /// The end, the bytes that the segments lack, and the ends of segments before the last.
+    pub(crate) fn into_parts(self) -> (LogEnd, BTreeMap<i64, Runs>, BTreeMap<i64, u64>) {
+        (self.end, self.runs, self.complete.into_iter().collect())
     }
 
     /// Later bytes replace earlier ones; a run grows where the new bytes touch it.

@@ -32,12 +32,21 @@ use crate::redo;
 const SCANS_IN_FLIGHT: usize = 32;
 
 /// What has to be done to the segments that were read, once nothing can refuse the start any more.
-pub(crate) struct Closings(Vec<(PathBuf, Tail)>);
+pub(crate) struct Closings(Vec<(u64, PathBuf, Tail)>);
 
 impl Closings {
+    /// Partition, segment and end of what is complete.
+    pub(crate) fn complete(&self) -> impl Iterator<Item = (u64, i64, u64)> {
+        let of = |(uid, _, tail): &(u64, PathBuf, Tail)| {
+            let uid = *uid;
+            tail.complete.clone().into_iter().map(move |(base, end)| (uid, base, end))
+        };
+        self.0.iter().flat_map(of)
+    }
+
     /// Cuts segments that are complete to their ends, and makes the last batches last.
     pub(crate) async fn apply(self, durable_writes: bool) -> Result<(), RecoveryError> {
-        for (folder, tail) in self.0 {
+        for (_, folder, tail) in self.0 {
             for (segment_base, end) in tail.complete {
                 redo::close_segment(&folder, segment_base, end, durable_writes).await?;
             }
@@ -80,7 +89,7 @@ pub(crate) async fn find(
         let found = find_of(options, &open.collect::<Vec<_>>(), ends, &firsts).await?;
         for (uid, folder, tail) in found {
             ends.insert(uid, (ring.table.start_epoch, tail.end.clone()));
-            closings.push((folder, tail));
+            closings.push((uid, folder, tail));
         }
     }
     if !bare.is_empty() {
@@ -93,7 +102,7 @@ pub(crate) async fn find(
         let open: Vec<&PartitionSpec> = partitions.iter().filter(is_open).collect();
         for (uid, folder, tail) in find_of(options, &open, ends, &firsts).await? {
             ends.insert(uid, (0, tail.end.clone()));
-            closings.push((folder, tail));
+            closings.push((uid, folder, tail));
         }
     }
     Ok(Closings(closings))

@@ -123,6 +123,24 @@ impl CatalogLog {
         Ok(loaded)
     }
 
+    /// The state as a stopped broker left it. Changes nothing: a torn last record stays where it is.
+    pub async fn read(data: &Path) -> Result<Catalog, CatalogLogError> {
+        let folder = data.join(FOLDER);
+        let missing =
+            || CatalogLogError::Missing { folder: folder.display().to_string(), found: "topics and journal" };
+        if !file::exists(&folder).await? {
+            return Err(missing());
+        }
+        let path = newest(&folder).await?.ok_or_else(missing)?;
+        let file = File::open(&path, OpenOptions::read()).await?;
+        let size = file.size().await?.next_multiple_of(PAGE);
+        if size > limits::CATALOG_FILE_BYTES_MAX {
+            let reason = format!("the file has {size} bytes, more than a catalog ever takes");
+            return Err(rot(&path, 0, &reason));
+        }
+        Ok(replay(&path, &read_all(&file, size).await?)?.catalog)
+    }
+
     /// A new file that begins with the state as it is.
     async fn create(folder: PathBuf, catalog: &Catalog, now_ms: i64) -> Result<Self, CatalogLogError> {
         let name = format!("{:020}", catalog.revision());
@@ -154,29 +172,11 @@ impl CatalogLog {
             return Err(rot(path, 0, &reason));
         }
         let bytes = read_all(&file, size).await?;
-        let (mut catalog, snapshot_bytes) = read_snapshot(path, &bytes)?;
-        let mut end = snapshot_bytes;
-        loop {
-            let at = usize::try_from(end).expect("a catalog file is far below the address space");
-            let reason = match parse_record(&bytes[at.min(bytes.len())..]) {
-                Ok(raw) => {
-                    let record = decode_change(path, end, &raw)?;
-                    let path = path.display().to_string();
-                    catalog.apply(&record).map_err(|source| CatalogLogError::Apply { path, source })?;
-                    end += raw.bytes;
-                    continue;
-                }
-                Err(reason) => reason,
-            };
-            if let Some(later) = later_record(&bytes, at, catalog.revision()) {
-                let reason = format!("{reason}, and a whole record follows at byte {later}");
-                return Err(rot(path, end, &reason));
-            }
-            if bytes[at.min(bytes.len())..].iter().any(|byte| *byte != 0) {
-                file.zero_range(end, size - end).await?;
-                file.datasync().await?;
-            }
-            break;
+        let Replayed { catalog, snapshot_bytes, end } = replay(path, &bytes)?;
+        let at = usize::try_from(end).expect("a catalog file is far below the address space");
+        if bytes[at.min(bytes.len())..].iter().any(|byte| *byte != 0) {
+            file.zero_range(end, size - end).await?;
+            file.datasync().await?;
         }
         let log = Self { folder, file, end, allocated: size, snapshot_bytes, poisoned: None };
         Ok(LoadedCatalog { log, catalog })
@@ -229,6 +229,38 @@ impl CatalogLog {
         written.inspect_err(|error| self.poisoned = Some(error.to_string()))?;
         self.end += length;
         Ok(())
+    }
+}
+
+/// What the records of a file come to.
+struct Replayed {
+    catalog: Catalog,
+    snapshot_bytes: u64,
+    /// Behind the last whole record.
+    end: u64,
+}
+
+/// Applies the records of a file. A bad one that a whole one follows is rot, the last one may be torn.
+fn replay(path: &Path, bytes: &[u8]) -> Result<Replayed, CatalogLogError> {
+    let (mut catalog, snapshot_bytes) = read_snapshot(path, bytes)?;
+    let mut end = snapshot_bytes;
+    loop {
+        let at = usize::try_from(end).expect("a catalog file is far below the address space");
+        let reason = match parse_record(&bytes[at.min(bytes.len())..]) {
+            Ok(raw) => {
+                let record = decode_change(path, end, &raw)?;
+                let path = path.display().to_string();
+                catalog.apply(&record).map_err(|source| CatalogLogError::Apply { path, source })?;
+                end += raw.bytes;
+                continue;
+            }
+            Err(reason) => reason,
+        };
+        if let Some(later) = later_record(bytes, at, catalog.revision()) {
+            let reason = format!("{reason}, and a whole record follows at byte {later}");
+            return Err(rot(path, end, &reason));
+        }
+        return Ok(Replayed { catalog, snapshot_bytes, end });
     }
 }
 

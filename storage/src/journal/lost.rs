@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::journal::reader::{ChainLink, Reader, Shape};
 use crate::journal::scan::{first_table, follow};
 use crate::journal::table::Table;
-use crate::limits::JOURNAL_WRITE_BYTES_MAX;
 
 pub(super) fn unknown_table(ring: Uuid, shape: Shape) -> Table {
     first_table(ring, 0, shape.files, shape.file_bytes)
@@ -44,6 +43,7 @@ pub(super) async fn as_the_ring_says(
     reader: &mut Reader,
     last: &ChainLink,
     older: Table,
+    write_bytes_max: u64,
 ) -> Result<Table, FileError> {
     let table = Table {
         flags: last.header.flags,
@@ -56,7 +56,7 @@ pub(super) async fn as_the_ring_says(
     if reaches(&follow(reader, &table).await?.0, last) {
         return Ok(table);
     }
-    Ok(behind_a_torn_write(reader, last, &table).await?.unwrap_or(table))
+    Ok(behind_a_torn_write(reader, last, &table, write_bytes_max).await?.unwrap_or(table))
 }
 
 fn reaches(chain: &[ChainLink], last: &ChainLink) -> bool {
@@ -68,6 +68,7 @@ async fn behind_a_torn_write(
     reader: &mut Reader,
     last: &ChainLink,
     table: &Table,
+    write_bytes_max: u64,
 ) -> Result<Option<Table>, FileError> {
     let of_this_start =
         |link: &ChainLink| link.header.ring == table.ring && link.header.start_epoch == table.start_epoch;
@@ -89,8 +90,7 @@ async fn behind_a_torn_write(
     let next = (place(last) + u64::from(last.header.length)) % ring_bytes;
     let missing = (place(first) + ring_bytes - next) % ring_bytes;
     // What does not fit into the rest of a file begins the next one.
-    let torn_bytes_max =
-        table.ring_file_bytes - next % table.ring_file_bytes + JOURNAL_WRITE_BYTES_MAX as u64;
+    let torn_bytes_max = table.ring_file_bytes - next % table.ring_file_bytes + write_bytes_max;
     let explained = first.header.sequence > table.redo_from_sequence && missing <= torn_bytes_max;
     Ok(explained.then(|| Table {
         redo_from_sequence: first.header.sequence,

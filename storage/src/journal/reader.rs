@@ -62,6 +62,12 @@ impl Reader {
         Ok(Self { files, shape, window: None })
     }
 
+    /// One ring file by itself, for reading only; it counts as file 0.
+    pub(crate) async fn of_file(path: &Path, shape: Shape) -> Result<Self, FileError> {
+        let file = File::open(path, OpenOptions::read()).await?;
+        Ok(Self { files: vec![file], shape, window: None })
+    }
+
     /// Bytes of a ring file; what lies beyond its end reads as zeros.
     pub(crate) async fn bytes(&mut self, file: u32, offset: u64, length: usize) -> Result<&[u8], FileError> {
         let end = offset + length as u64;

@@ -10,7 +10,7 @@
 //! on, and otherwise where the newest write says. Then the ends of the partitions are older than what the chain builds
 //! on, and [`Tails`] says which of them have to be looked for in the segments.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use runtime::file::FileError;
 use runtime::random;
@@ -24,6 +24,7 @@ use crate::journal::reader::{Reader, Shape};
 use crate::journal::slots::Slots;
 use crate::journal::table::Table;
 use crate::limits::PAGE;
+use crate::options::StorageOptions;
 
 /// Which ends of a ring's partitions no table tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,20 +52,21 @@ pub struct ScannedRing {
 
 impl ScannedRing {
     /// Finds the newest table and the chain behind it; `None` for a ring whose first table was never durable.
-    pub async fn read(folder: &Path, number: u16) -> Result<Option<Self>, RecoveryError> {
-        let slots = Slots::read(folder).await?;
+    pub async fn read(options: &StorageOptions, number: u16) -> Result<Option<Self>, RecoveryError> {
+        let folder = options.ring_folder(number);
+        let write_bytes_max = options.journal_write_bytes_max as u64;
+        let slots = Slots::read(&folder).await?;
         let newest = slots.newest();
         let shape = match newest {
             Some(table) => Some(Shape { files: table.ring_files, file_bytes: table.ring_file_bytes }),
-            None => Shape::of_files(folder).await?,
+            None => Shape::of_files(&folder).await?,
         };
         let Some(shape) = shape else {
             let lost = RecoveryError::TablesLost { folder: folder.display().to_string() };
             return if slots.are_both_used() { Err(lost) } else { Ok(None) };
         };
-        let mut reader = Reader::open(folder, shape).await?;
+        let mut reader = Reader::open(&folder, shape).await?;
         let has_only_one_table = !slots.are_sound();
-        let folder = folder.to_owned();
         let last_write = match newest {
             Some(_) if !has_only_one_table => None,
             newest => reader.newest_write(newest.map(|table| table.ring)).await?,
@@ -78,12 +80,12 @@ impl ScannedRing {
                     let ring = Self { number, folder, table, chain, tails, has_only_one_table, reader };
                     return Ok(Some(ring));
                 }
-                (as_the_ring_says(&mut reader, last, table).await?, Tails::Lost)
+                (as_the_ring_says(&mut reader, last, table, write_bytes_max).await?, Tails::Lost)
             }
             (Some(table), _) => (table, Tails::Known),
             (None, Some(last)) => {
                 let table = unknown_table(last.header.ring, shape);
-                (as_the_ring_says(&mut reader, last, table).await?, Tails::Lost)
+                (as_the_ring_says(&mut reader, last, table, write_bytes_max).await?, Tails::Lost)
             }
             (None, None) if slots.are_both_used() => (unknown_table(random::uuid(), shape), Tails::Lost),
             (None, None) => return Ok(None),

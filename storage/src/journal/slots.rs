@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runtime::file;
 
-use crate::error::RecoveryError;
+use crate::error::{FormatError, RecoveryError};
 use crate::journal::reader::wait_for_late_writes;
 use crate::journal::ring::table_file_name;
 use crate::journal::table::Table;
@@ -18,7 +18,7 @@ pub(crate) enum Slot {
     /// No file, or only zeros: never written, or lost.
     Blank,
     Table(Table),
-    Damaged,
+    Damaged(FormatError),
 }
 
 pub(crate) struct Slots(pub(crate) [Slot; 2]);
@@ -60,6 +60,6 @@ async fn read_slot(folder: &Path, slot: u64) -> Result<Slot, RecoveryError> {
     Ok(match Table::decode(&bytes) {
         Ok(table) => Slot::Table(table),
         Err(_) if bytes.iter().all(|byte| *byte == 0) => Slot::Blank,
-        Err(_) => Slot::Damaged,
+        Err(error) => Slot::Damaged(error),
     })
 }

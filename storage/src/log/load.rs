@@ -13,7 +13,7 @@ use crate::log::segment::{ClosedSegment, base_offset_of, segment_path};
 use crate::producers::Producers;
 
 /// The largest snapshot: 4,096 producers with five batches each take 426 KiB.
-const PRODUCERS_FILE_BYTES_MAX: usize = 1 << 20;
+pub(crate) const PRODUCERS_FILE_BYTES_MAX: usize = 1 << 20;
 
 impl LogInner {
     pub(crate) async fn load(self: &Rc<Self>) -> Result<(), ReadError> {

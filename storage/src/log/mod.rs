@@ -5,7 +5,7 @@
 //! answer readers, `delete` frees.
 
 pub(crate) mod append;
-mod close;
+pub(crate) mod close;
 pub(crate) mod delete;
 pub(crate) mod load;
 mod lookup;

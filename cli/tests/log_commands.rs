@@ -1,0 +1,101 @@
+//! `corelog log` on the files of a real broker.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod broker;
+
+use std::path::{Path, PathBuf};
+
+use broker::{Broker, Folder, corelog, text};
+use rustix::process::Signal;
+
+/// A broker that took three records and was killed: they are in its ring only.
+fn killed(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    let mut broker = Broker::start(&folder);
+    broker.succeed(&["topic", "create", "t"]);
+    assert!(broker.produce(&["t"], "one\ntwo\nthree").status.success());
+    broker.signal(Signal::KILL);
+    broker.wait();
+    std::fs::remove_file(folder.0.join("ready.json")).unwrap();
+    folder
+}
+
+/// The same, stopped cleanly: they are in the segment.
+fn stopped(name: &str) -> Folder {
+    let folder = killed(name);
+    let mut broker = Broker::start(&folder);
+    broker.signal(Signal::TERM);
+    assert!(broker.wait().success());
+    folder
+}
+
+fn log(arguments: &[&str], path: &Path) -> std::process::Output {
+    corelog().arg("log").args(arguments).arg(path).output().unwrap()
+}
+
+fn segment(folder: &Folder) -> PathBuf {
+    let topic = folder.0.join("data/topics/t");
+    let partition = std::fs::read_dir(&topic).unwrap().next().unwrap().unwrap().path();
+    partition.join("00000000000000000000.log")
+}
+
+fn flip(path: &Path, byte: usize) {
+    let mut content = std::fs::read(path).unwrap();
+    content[byte] ^= 0x10;
+    std::fs::write(path, content).unwrap();
+}
+
+#[test]
+fn a_stopped_and_a_killed_broker_leave_a_sound_folder() {
+    for folder in [stopped("log-stopped"), killed("log-killed")] {
+        let verified = log(&["verify", "--json"], &folder.0.join("data"));
+        assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+        assert_eq!((&report["sound"], &report["records"]), (&true.into(), &3.into()), "{report}");
+        let ring = log(&["inspect"], &folder.0.join("data/journal/0/ring.0"));
+        assert_eq!(ring.status.code(), Some(0));
+        assert!(text(&ring.stdout).contains("write 1 of start 1"), "{}", text(&ring.stdout));
+    }
+}
+
+#[test]
+fn a_running_broker_s_folder_is_not_looked_at() {
+    let folder = Folder::new("log-running");
+    let _broker = Broker::start(&folder);
+    let refused = log(&["verify"], &folder.0.join("data"));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("a broker runs on this folder"), "{}", text(&refused.stderr));
+    let missing = log(&["verify"], &folder.0);
+    assert!(text(&missing.stderr).contains("no data folder of corelog"), "{}", text(&missing.stderr));
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_its_place_said() {
+    let folder = stopped("log-rot");
+    let segment = segment(&folder);
+    let shown = log(&["inspect", "--json"], &segment);
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
+    let first: serde_json::Value = serde_json::from_str(text(&shown.stdout).lines().next().unwrap()).unwrap();
+    assert_eq!((&first["batch"], &first["base_offset"]), (&0.into(), &0.into()));
+    flip(&segment, 70);
+    for (command, path) in [("inspect", segment.clone()), ("verify", folder.0.join("data"))] {
+        let found = log(&[command], &path);
+        assert_eq!(found.status.code(), Some(1));
+        let said = text(&found.stdout);
+        assert!(said.contains("byte 0") && said.contains("checksum"), "{said}");
+    }
+    let table = folder.0.join("data/journal/0/table.0");
+    flip(&table, 60);
+    assert_eq!(log(&["inspect"], &table).status.code(), Some(1));
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_refused() {
+    let folder = Folder::new("log-foreign");
+    let path = folder.0.join("notes.txt");
+    std::fs::write(&path, vec![b'x'; 5_000]).unwrap();
+    let refused = log(&["inspect"], &path);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("no file of a corelog storage"), "{}", text(&refused.stderr));
+}
