@@ -62,9 +62,11 @@ fn a_stopped_and_a_killed_broker_leave_a_sound_folder() {
 #[test]
 fn a_running_broker_s_folder_is_not_looked_at() {
     let folder = Folder::new("log-running");
-    let _broker = Broker::start(&folder);
+    let broker = Broker::start(&folder);
     let refused = log(&["verify"], &folder.0.join("data"));
     assert_eq!(refused.status.code(), Some(1));
+    let holder = format!("process {} holds it", broker.ready["pid"]);
+    assert!(text(&refused.stderr).contains(&holder), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("a broker runs on this folder"), "{}", text(&refused.stderr));
     let missing = log(&["verify"], &folder.0);
     assert!(text(&missing.stderr).contains("no data folder of corelog"), "{}", text(&missing.stderr));
@@ -98,4 +100,38 @@ fn what_is_no_file_of_ours_is_refused() {
     let refused = log(&["inspect"], &path);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("no file of a corelog storage"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_refused_start_names_the_repair_and_the_repair_lets_it_start() {
+    let folder = Folder::new("log-repair");
+    let mut broker = Broker::start(&folder);
+    broker.succeed(&["topic", "create", "t"]);
+    for value in ["one", "two", "three", "four"] {
+        assert!(broker.produce(&["t"], value).status.success());
+    }
+    broker.signal(Signal::KILL);
+    broker.wait();
+    std::fs::remove_file(folder.0.join("ready.json")).unwrap();
+    let data = folder.0.join("data");
+    // The third write of the ring: whatever else a broker journals, it comes before a later one.
+    flip(&data.join("journal/0/ring.0"), 2 * 4096 + 140);
+    let refused = corelog()
+        .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(text(&refused.stderr).contains("corelog log repair"), "{}", text(&refused.stderr));
+    assert_eq!(log(&["verify"], &data).status.code(), Some(1));
+    let planned = log(&["repair"], &data);
+    assert_eq!(planned.status.code(), Some(1), "{}", text(&planned.stderr));
+    assert!(text(&planned.stdout).contains("offsets from 2 to 3"), "{}", text(&planned.stdout));
+    let export = folder.0.join("rescued");
+    let export_flag = format!("--export={}", export.display());
+    let repaired = log(&["repair", "--apply", &export_flag], &data);
+    assert_eq!(repaired.status.code(), Some(0), "{}", text(&repaired.stderr));
+    assert!(export.join("journal/0/ring.0").exists());
+    assert_eq!(log(&["verify"], &data).status.code(), Some(0));
+    let broker = Broker::start(&folder);
+    assert_eq!(broker.succeed(&["consume", "t"]), "one\ntwo\n");
 }

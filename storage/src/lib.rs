@@ -23,6 +23,7 @@ mod options;
 mod producers;
 mod recovery;
 mod redo;
+pub mod repair;
 mod shard;
 mod slice;
 mod stats;

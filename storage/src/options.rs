@@ -87,6 +87,8 @@ pub struct StorageOptions {
     /// The first piece of disk space a segment takes; each next one is twice as large, up to
     /// [`limits::ALLOCATION_STEP_BYTES_MAX`].
     pub allocation_step_bytes_min: u64,
+    /// Recover what is sound where a start would refuse. For [`crate::repair`], never for a broker.
+    pub salvage: bool,
 }
 
 impl StorageOptions {
@@ -101,6 +103,7 @@ impl StorageOptions {
             chunk_bytes_max: limits::CHUNK_BYTES_MAX,
             bypass_bytes_min: limits::BYPASS_BYTES_MIN,
             allocation_step_bytes_min: limits::ALLOCATION_STEP_BYTES_MIN,
+            salvage: false,
         }
     }
 

@@ -27,6 +27,7 @@ use crate::log::segment::{base_offset_of, segment_path};
 use crate::options::{PartitionSpec, StorageOptions};
 use crate::recovery::Ends;
 use crate::redo;
+use crate::repair::Loss;
 
 /// Partitions read at once.
 const SCANS_IN_FLIGHT: usize = 32;
@@ -35,6 +36,16 @@ const SCANS_IN_FLIGHT: usize = 32;
 pub(crate) struct Closings(Vec<(u64, PathBuf, Tail)>);
 
 impl Closings {
+    /// What a repair gives up.
+    pub(crate) fn losses(self) -> impl Iterator<Item = Loss> {
+        self.0.into_iter().filter_map(|(_, folder, tail)| {
+            let what = tail.refused?.to_string();
+            let path = segment_path(&folder, tail.end.segment_base, "log");
+            let kept = format!("{what}. Kept: offsets below {}. Lost: what follows", tail.end.next_offset);
+            Some(Loss { path, what: kept })
+        })
+    }
+
     /// Partition, segment and end of what is complete.
     pub(crate) fn complete(&self) -> impl Iterator<Item = (u64, i64, u64)> {
         let of = |(uid, _, tail): &(u64, PathBuf, Tail)| {
@@ -168,6 +179,7 @@ async fn find_of(
             leader_epoch_max: spec.leader_epoch,
             known: ends.get(&uid).map(|(_, end)| end.clone()),
             first: firsts.get(&uid).copied(),
+            salvage: options.salvage,
         };
         under_way.push(task::spawn(async move {
             let found = scan.run().await;
@@ -184,6 +196,8 @@ async fn find_of(
 
 /// What a scan found of one partition.
 struct Tail {
+    /// What a start would refuse, where it is to be repaired: the segment, and why.
+    refused: Option<RecoveryError>,
     end: LogEnd,
     /// Segments before the end's, and where their batches end.
     complete: Vec<(i64, u64)>,
@@ -196,6 +210,7 @@ struct Scan {
     /// From an older table: at or before the end.
     known: Option<LogEnd>,
     first: Option<FirstEntry>,
+    salvage: bool,
 }
 
 impl Scan {
@@ -203,15 +218,15 @@ impl Scan {
         let bases = segment_bases(&self.folder).await?;
         let Some(mut end) = self.begin(&bases) else {
             let end = self.known.unwrap_or(LogEnd::EMPTY);
-            return Ok(Tail { end, complete: Vec::new() });
+            return Ok(Tail { end, complete: Vec::new(), refused: None });
         };
         let target = self.first.map(|first| first.segment_base);
         let mut complete = Vec::new();
         let mut leader_epoch = i32::MIN;
         loop {
             if let Some(first) = self.first.filter(|first| first.segment_base == end.segment_base) {
-                self.check_up_to(first.position, end.clone()).await?;
-                return Ok(Tail { end, complete });
+                let checked = self.check_up_to(first.position, end.clone()).await;
+                return self.unless_refused(checked, end, complete);
             }
             let next = bases.iter().copied().find(|base| *base > end.segment_base);
             // A roll whose new file the crash lost: redo makes it again.
@@ -223,17 +238,34 @@ impl Scan {
                 Some(base) if base != end.next_offset => {
                     let reason =
                         format!("the batches stop at offset {}, and segment {base} follows", end.next_offset);
-                    return Err(unclear(&path, end.end_position, reason));
+                    let refused = Err(unclear(&path, end.end_position, reason));
+                    return self.unless_refused(refused, end, complete);
                 }
                 Some(base) if target.is_some_and(|target| target >= base) || self.begins(base).await? => {
                     complete.push((end.segment_base, end.end_position));
                     end = LogEnd { segment_base: base, end_position: 0, ..end };
                 }
                 _ => {
-                    refuse_rest(&path, &mut reader, &end, stopped, leader_epoch).await?;
-                    return Ok(Tail { end, complete });
+                    let checked = refuse_rest(&path, &mut reader, &end, stopped, leader_epoch).await;
+                    return self.unless_refused(checked, end, complete);
                 }
             }
+        }
+    }
+
+    /// A repair keeps what comes before the place that refuses a start.
+    fn unless_refused(
+        &self,
+        checked: Result<(), RecoveryError>,
+        end: LogEnd,
+        complete: Vec<(i64, u64)>,
+    ) -> Result<Tail, RecoveryError> {
+        match checked {
+            Ok(()) => Ok(Tail { end, complete, refused: None }),
+            Err(unclear @ RecoveryError::UnclearEnd { .. }) if self.salvage => {
+                Ok(Tail { end, complete, refused: Some(unclear) })
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `corelog log inspect` and `corelog log verify`: what stands in a broker's files.
+//! `corelog log inspect`, `verify` and `repair`: what stands in a broker's files, and what to do where a start refuses it.
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use runtime::executor::{self, ExecutorOptions};
 use serde_json::{Value, json};
 use storage::inspect::{self, Damage, Line, Report};
+use storage::repair::{self, Loss};
 
 use super::print_json;
 use crate::exit::{self, Coded};
@@ -21,6 +22,8 @@ pub(crate) enum Commands {
     Inspect(InspectArguments),
     /// Check everything in the data folder of a stopped broker
     Verify(VerifyArguments),
+    /// Say what a start refuses in a data folder and what giving it up would lose; with --apply, do it
+    Repair(RepairArguments),
 }
 
 #[derive(Debug, Args)]
@@ -41,11 +44,28 @@ pub(crate) struct VerifyArguments {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RepairArguments {
+    /// The data folder
+    #[arg(value_name = "DATA")]
+    data: PathBuf,
+    /// Copy what is given up to a folder beside, and bring the data folder to where a broker starts
+    #[arg(long)]
+    apply: bool,
+    /// Where the copies go; else DATA.rescued-<seconds since 1970>. Must not exist yet
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
+    /// One object
+    #[arg(long)]
+    json: bool,
+}
+
 /// Ends with code 1 where something is damaged.
 pub(crate) fn run(command: &Commands) -> anyhow::Result<()> {
     match command {
         Commands::Inspect(arguments) => inspect(arguments),
         Commands::Verify(arguments) => verify(arguments),
+        Commands::Repair(arguments) => repair(arguments),
     }
 }
 
@@ -112,6 +132,57 @@ async fn verify_folder(data: &Path) -> anyhow::Result<Report> {
     })
     .await?;
     Ok(report)
+}
+
+/// Ends with code 1 where something is to be given up and was not.
+fn repair(arguments: &RepairArguments) -> anyhow::Result<()> {
+    let (data, apply) = (arguments.data.clone(), arguments.apply);
+    let export = arguments.export.clone().unwrap_or_else(|| export_beside(&data));
+    if apply && export.exists() {
+        return Err(Coded::error(exit::MISUSED, format!("{} exists already", export.display())));
+    }
+    let to = export.clone();
+    let losses = on_a_shard(move || {
+        let (data, export) = (data.clone(), to.clone());
+        async move {
+            let stopped = StoppedData::open(&data).await?;
+            let StoppedData { options, partitions, uid_limit, shards, .. } = &stopped;
+            let _progress = Progress::start(if apply { "repairing" } else { "reading the journal" });
+            let losses = if apply {
+                repair::apply(options, *shards, partitions, *uid_limit, &export).await?
+            } else {
+                repair::plan(options, *shards, partitions, *uid_limit).await?
+            };
+            anyhow::Ok(losses)
+        }
+    })??;
+    let done = apply && !losses.is_empty();
+    if arguments.json {
+        let of = |loss: &Loss| json!({ "path": loss.path.display().to_string(), "what": loss.what });
+        let losses: Vec<_> = losses.iter().map(of).collect();
+        let export = done.then(|| export.display().to_string());
+        print_json(&json!({ "losses": losses, "applied": done, "export": export }))?;
+    } else {
+        losses.iter().for_each(|loss| println!("{}: {}", loss.path.display(), loss.what));
+        match (losses.is_empty(), done) {
+            (true, _) => println!("nothing here makes a start refuse; `corelog log verify` checks the rest"),
+            (false, true) => println!("repaired; copies of what was given up are in {}", export.display()),
+            (false, false) => {
+                println!("nothing was changed; with --apply this is given up, after it was copied")
+            }
+        }
+    }
+    if losses.is_empty() || done {
+        return Ok(());
+    }
+    Err(Coded::error(exit::FAILED, format!("{} things would be given up", losses.len())))
+}
+
+fn export_beside(data: &Path) -> PathBuf {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut name = data.components().as_path().as_os_str().to_owned();
+    name.push(format!(".rescued-{}", now.as_secs()));
+    PathBuf::from(name)
 }
 
 fn outcome(report: &Report) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use runtime::random;
 use uuid::Uuid;
 
 use crate::error::{FormatError, RecoveryError};
-use crate::journal::format::{FLAG_WRITTEN, WRITE_HEADER_BYTES, WriteHeader};
+use crate::journal::format::{Entries, EntryHeader, FLAG_WRITTEN, WRITE_HEADER_BYTES, WriteHeader};
 use crate::journal::lost::{as_the_ring_says, follow_over_a_start, unknown_table};
 pub use crate::journal::reader::ChainLink;
 use crate::journal::reader::{Reader, Shape};
@@ -47,6 +47,8 @@ pub struct ScannedRing {
     pub(crate) tails: Tails,
     /// The other slot holds no table, though one was begun.
     pub(crate) has_only_one_table: bool,
+    /// Why a start would refuse the ring; set only where it is to be repaired.
+    pub(crate) refused: Option<RecoveryError>,
     reader: Reader,
 }
 
@@ -63,7 +65,7 @@ impl ScannedRing {
         };
         let Some(shape) = shape else {
             let lost = RecoveryError::TablesLost { folder: folder.display().to_string() };
-            return if slots.are_both_used() { Err(lost) } else { Ok(None) };
+            return if slots.are_both_used() && !options.salvage { Err(lost) } else { Ok(None) };
         };
         let mut reader = Reader::open(&folder, shape).await?;
         let has_only_one_table = !slots.are_sound();
@@ -77,7 +79,9 @@ impl ScannedRing {
                     let is_older = last.header.start_epoch > table.start_epoch;
                     let tails = if is_older { Tails::Unrecorded } else { Tails::Known };
                     let table = Table { start_epoch: last.header.start_epoch, ..table };
-                    let ring = Self { number, folder, table, chain, tails, has_only_one_table, reader };
+                    let refused = None;
+                    let ring =
+                        Self { number, folder, table, chain, tails, has_only_one_table, refused, reader };
                     return Ok(Some(ring));
                 }
                 (as_the_ring_says(&mut reader, last, table, write_bytes_max).await?, Tails::Lost)
@@ -91,8 +95,15 @@ impl ScannedRing {
             (None, None) => return Ok(None),
         };
         let (chain, ended_by) = follow(&mut reader, &table).await?;
-        let ring = Self { number, folder, table, chain, tails, has_only_one_table, reader };
-        ring.refuse_rot(ended_by, last_write.as_ref()).await.map(Some)
+        let refused = None;
+        let mut ring = Self { number, folder, table, chain, tails, has_only_one_table, refused, reader };
+        match ring.rot(ended_by, last_write.as_ref()).await? {
+            Some(rot) if !options.salvage => Err(rot),
+            rot => {
+                ring.refused = rot;
+                Ok(Some(ring))
+            }
+        }
     }
 
     /// The entries of one link, whose checksum was right when the chain was followed.
@@ -100,6 +111,21 @@ impl ScannedRing {
         let start = WRITE_HEADER_BYTES;
         let write = self.reader.bytes(link.file, link.offset, link.header.length as usize).await?;
         Ok(&write[start..start + link.header.entries_length as usize])
+    }
+
+    /// The entries of whole writes behind the place where the chain broke.
+    pub(crate) async fn entries_after_chain(&mut self) -> Result<Vec<EntryHeader>, FileError> {
+        let missing = self.next_of_chain();
+        let mut found = Vec::new();
+        for link in self.reader.headers().await? {
+            let ours =
+                link.header.ring == self.table.ring && link.header.start_epoch == self.table.start_epoch;
+            if ours && link.header.sequence > missing && self.reader.is_whole(&link).await? {
+                let entries = Entries::new(self.entries(&link).await?);
+                found.extend(entries.map_while(Result::ok).map(|(header, _)| header));
+            }
+        }
+        Ok(found)
     }
 
     /// The sequence after the last whole write.
@@ -117,9 +143,14 @@ impl ScannedRing {
         self.chain.last().map_or(from_table, |link| link.file)
     }
 
-    async fn refuse_rot(mut self, ended_by: End, last: Option<&ChainLink>) -> Result<Self, RecoveryError> {
+    /// What shows that the write at which the chain ends was complete, as an error.
+    async fn rot(
+        &mut self,
+        ended_by: End,
+        last: Option<&ChainLink>,
+    ) -> Result<Option<RecoveryError>, FileError> {
         if self.table.flags & FLAG_WRITTEN != 0 {
-            return Ok(self);
+            return Ok(None);
         }
         let missing = self.next_of_chain();
         let unreached = last.filter(|last| {
@@ -132,16 +163,16 @@ impl ScannedRing {
         } else {
             self.later_write(missing).await?.map(|later| format!("write {later} came after it"))
         };
-        let Some(proof) = proof else { return Ok(self) };
+        let Some(proof) = proof else { return Ok(None) };
         let folder = self.folder.display().to_string();
         let reason = format!("{}; {proof}", ended_by.reason);
-        Err(RecoveryError::Rot {
+        Ok(Some(RecoveryError::Rot {
             folder,
             file: ended_by.file,
             offset: ended_by.offset,
             sequence: missing,
             reason,
-        })
+        }))
     }
 
     /// A whole write anywhere in the ring that began when `missing` was complete.
