@@ -110,6 +110,10 @@ async fn fetch(connection: Rc<Connection>, id: u64, request: Fetch) {
         future::or(readable, connection.ended()).await;
     }
     let (mut held, bytes_max) = connection.reserve_outgoing(request.bytes_max).await;
+    if connection.life() == Life::Closed {
+        // Nobody to answer. The hundreds that waited for this one's memory would all start to read at once.
+        return;
+    }
     request.bytes_max = bytes_max;
     request.wait = deadline.since(clock::now());
     let stopped = async {

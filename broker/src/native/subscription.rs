@@ -146,6 +146,10 @@ async fn push_all(
             continue;
         }
         let (mut held, bytes_max) = connection.reserve_outgoing(credit.min(limits::PUSH_BYTES_MAX)).await;
+        if connection.life() != Life::Open {
+            // It ended while this waited: thousands that did would all start to read at once.
+            return ErrorCode::NotServing;
+        }
         let read = reader.read(connection.shard(), bytes_max);
         let stopped = async {
             connection.ended().await;

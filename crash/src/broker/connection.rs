@@ -31,12 +31,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(address: &str) -> Result<Self> {
+    /// Connected, and nothing said.
+    pub(crate) fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         stream.set_write_timeout(Some(SILENCE_MAX))?;
-        let mut this = Self { stream, builder: BodyBuilder::new(), next_id: 1 };
+        Ok(Self { stream, builder: BodyBuilder::new(), next_id: 1 })
+    }
+
+    pub(crate) fn open(address: &str) -> Result<Self> {
+        let mut this = Self::connect(address)?;
         let hello = Hello {
             protocol_min: 1,
             protocol_max: 1,
@@ -61,12 +66,13 @@ impl Connection {
         Ok(id)
     }
 
-    /// Promises a payload, and gives the socket away so that it is never sent.
-    pub(crate) fn announce<M: Message>(mut self, message: &M, payload_length: usize) -> Result<TcpStream> {
-        let mut frame = BytesMut::new();
-        encode_message(&mut frame, &mut self.builder, message, self.next_id, 0, payload_length);
-        self.stream.write_all(&frame)?;
-        Ok(self.stream)
+    /// Sends what may be no frame.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(bytes)?)
+    }
+
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     pub(crate) fn receive(&mut self) -> Result<Frame> {
@@ -81,7 +87,7 @@ impl Connection {
         Ok(Frame { header, body: body.into(), payload: payload.into() })
     }
 
-    fn call<M: Message, R: Message>(&mut self, message: &M) -> Result<(R, Bytes)> {
+    pub(crate) fn call<M: Message, R: Message>(&mut self, message: &M) -> Result<(R, Bytes)> {
         let id = self.send(message, &[])?;
         loop {
             let frame = self.receive()?;

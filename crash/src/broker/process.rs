@@ -25,6 +25,10 @@ pub(crate) struct BrokerProcess {
 impl BrokerProcess {
     /// Starts it on free ports and does not wait.
     pub(crate) fn spawn(program: &Path, data: &Path, scratch: &Path) -> Result<Self> {
+        Self::spawn_with(program, data, scratch, &[])
+    }
+
+    fn spawn_with(program: &Path, data: &Path, scratch: &Path, arguments: &[&str]) -> Result<Self> {
         let ready_file = scratch.join("ready.json");
         let _absent = fs::remove_file(&ready_file);
         let log = scratch.join("broker.log");
@@ -36,6 +40,7 @@ impl BrokerProcess {
             .arg(data)
             .arg("--ready-file")
             .arg(&ready_file)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
@@ -47,6 +52,18 @@ impl BrokerProcess {
     /// Starts it and waits until it serves.
     pub(crate) fn start(program: &Path, data: &Path, scratch: &Path) -> Result<Self> {
         let mut this = Self::spawn(program, data, scratch)?;
+        this.wait_until_ready()?;
+        Ok(this)
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(
+        program: &Path,
+        data: &Path,
+        scratch: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let mut this = Self::spawn_with(program, data, scratch, arguments)?;
         this.wait_until_ready()?;
         Ok(this)
     }
@@ -79,10 +96,10 @@ impl BrokerProcess {
         &self.address
     }
 
-    /// Resident memory.
-    pub(crate) fn memory_bytes(&self) -> Result<u64> {
+    /// The most memory that was ever resident.
+    pub(crate) fn memory_bytes_peak(&self) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes << 10)
     }
