@@ -4,6 +4,8 @@
 
 mod broker;
 
+use std::io::{BufRead, BufReader};
+
 use broker::{Broker, Folder, corelog, text};
 use rustix::process::Signal;
 
@@ -136,4 +138,60 @@ fn consuming_from_a_time_begins_exactly_there() {
     let first = (0..3).find(|at| time_ms(*at) >= time_ms(1)).unwrap();
     let expected = &["a\n", "b\n", "c\n"][first..].concat();
     assert_eq!(&broker.succeed(&["consume", "t", "--from", &from]), expected);
+}
+
+/// Names a broker can be told by, each at another place: the file, the environment, the command line.
+#[test]
+fn serve_is_configured_by_file_environment_and_flags() {
+    let folder = Folder::new("serve-configuration");
+    let file = folder.0.join("corelog.toml");
+    let ready_file = folder.0.join("ready.json");
+    let settings =
+        "listen = \"127.0.0.1:1\"\nshard-ports = 0\nshards = 1\nmemory = \"128MiB\"\nnode_id = 7\n";
+    std::fs::write(&file, settings).unwrap();
+    let mut process = corelog()
+        .arg("--config")
+        .arg(&file)
+        .args(["serve", "--listen", "127.0.0.1:0", "--ready-file"])
+        .arg(&ready_file)
+        .env("CORELOG_DATA", folder.0.join("data"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let ready_line = lines.find(|line| line.starts_with("ready ")).expect("a ready line");
+    let ready: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&ready_file).unwrap()).unwrap();
+    for address in [&ready["listen"], &ready["shards"][0]] {
+        assert!(ready_line.contains(address.as_str().unwrap()), "{ready_line} {ready}");
+    }
+    assert_eq!(ready["node_id"], 7);
+    assert!(folder.0.join("data").is_dir());
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    assert!(lines.any(|line| line == "stopped"));
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_either() {
+    let folder = Folder::new("interrupted-demo");
+    let mut demo = corelog();
+    demo.args(["demo", "--seconds", "60"]).current_dir(&folder.0).stderr(std::process::Stdio::piped());
+    let mut process = demo.spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    assert!(first.contains("at most") && first.contains("GB"), "it says first what it takes: {first}");
+    // In the middle of its work: its broker is there.
+    while !std::fs::read_dir(&folder.0)
+        .unwrap()
+        .any(|entry| entry.unwrap().path().join("ready.json").exists())
+    {
+        assert!(process.try_wait().unwrap().is_none(), "{:?}", lines.collect::<Vec<_>>());
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0);
 }

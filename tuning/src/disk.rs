@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
@@ -61,6 +61,7 @@ pub enum DiskError {
     },
     /// The folder's file system has no direct I/O, or no files without a name.
     Unsuitable {
+        folder: PathBuf,
         source: io::Error,
     },
     Io {
@@ -78,12 +79,13 @@ impl std::fmt::Display for DiskError {
                 free_bytes >> 20,
                 needed_bytes >> 20
             ),
-            Self::Unsuitable { source } => write!(
+            Self::Unsuitable { folder, .. } => write!(
                 formatter,
-                "cannot open a file for direct I/O there ({source}): is it a folder on a disk with ext4 or XFS, \
-                 writable for this user?"
+                "cannot open a file for direct I/O in {} (is it a folder on a disk with ext4 or XFS, writable for this \
+                 user?)",
+                folder.display()
             ),
-            Self::Io { operation, source } => write!(formatter, "{operation} failed: {source}"),
+            Self::Io { operation, .. } => write!(formatter, "{operation} failed"),
         }
     }
 }
@@ -92,7 +94,7 @@ impl std::error::Error for DiskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NoSpace { .. } => None,
-            Self::Unsuitable { source } | Self::Io { source, .. } => Some(source),
+            Self::Unsuitable { source, .. } | Self::Io { source, .. } => Some(source),
         }
     }
 }
@@ -103,7 +105,8 @@ pub fn measure(
     limits: Limits,
     progress: &mut dyn FnMut(&str, f64),
 ) -> Result<DiskReport, DiskError> {
-    let free_bytes = free_bytes(folder).map_err(|source| DiskError::Unsuitable { source })?;
+    let free_bytes =
+        free_bytes(folder).map_err(|source| DiskError::Unsuitable { folder: folder.into(), source })?;
     let segment_bytes = limits.segment_bytes_max.min(free_bytes / 10) >> 20 << 20;
     if segment_bytes < SEGMENT_FILE_BYTES_MIN {
         return Err(DiskError::NoSpace { free_bytes, needed_bytes: 10 * SEGMENT_FILE_BYTES_MIN });
@@ -151,7 +154,7 @@ struct DirectFile {
 
 impl DirectFile {
     fn new(folder: &Path) -> Result<Self, DiskError> {
-        let unsuitable = |source| DiskError::Unsuitable { source };
+        let unsuitable = |source| DiskError::Unsuitable { folder: folder.into(), source };
         let plain = nameless_file(folder, OFlags::DIRECT).map_err(unsuitable)?;
         // The only way to open a file without a name again, with other flags.
         let durable = File::options()
