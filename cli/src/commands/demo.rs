@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use loadgen::{LoadOptions, Mode, Report};
+use runtime::executor;
 use serde_json::json;
 
 use super::print_json;
@@ -30,6 +31,8 @@ const DISK_BYTES_MAX: u64 = 8 << 30;
 const FREE_SPACE_PART: u64 = 10;
 /// What the broker writes beside the records: its journals.
 const JOURNAL_BYTES_A_SHARD: u64 = 300 << 20;
+/// Little, so that the seconds are not spent on touching fresh memory for a cache: see docs/performance.md.
+const MEMORY_MIB_A_SHARD: usize = 256;
 /// The least that is worth a measurement.
 const LOAD_BYTES_MIN: u64 = 64 << 20;
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -194,7 +197,9 @@ impl Broker {
             }
         }
         let process = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--end-with-parent", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--end-with-parent"])
+            .arg(format!("--memory={}MiB", MEMORY_MIB_A_SHARD * executor::affinity_cores().len()))
+            .arg("--data")
             .arg(folder.join("data"))
             .arg("--ready-file")
             .arg(&ready_file)
