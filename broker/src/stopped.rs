@@ -48,7 +48,7 @@ impl StoppedData {
         file::prepare_device(data).await?;
         let catalog = CatalogLog::read(data).await?;
         Ok(Self {
-            options: StorageOptions::new(data),
+            options: StorageOptions { rings_before: catalog.rings_before(), ..StorageOptions::new(data) },
             partitions: catalog.partition_specs(),
             uid_limit: PartitionUid(catalog.next_uid()),
             shards: catalog.shards(),

@@ -159,6 +159,7 @@ impl Plan {
         runtime::file::sync_folder(std::path::Path::new("/")).await.expect("a flush");
         let recovery = recover(&self.options(), shards, &specs, PartitionUid(1_000)).await;
         let recovery = recovery.unwrap_or_else(|error| panic!("recovery: {error}"));
+        storage::remove_spare_rings(&self.options(), shards).await.expect("spare rings are removed");
         let mut stores = Vec::new();
         for (number, shard) in recovery.shards.into_iter().enumerate() {
             stores.push(Store::open(self.options(), ShardId(number as u16), shard).await.expect("a store"));

@@ -217,7 +217,10 @@ impl Opening {
     async fn recover(&self) -> Result<storage::Recovery, RecoveryError> {
         runtime::file::create_folder_all(Path::new("/data")).await?;
         runtime::file::sync_folder(Path::new("/")).await?;
-        recover(&self.plan.options(), self.shards, &self.specs(), PartitionUid(1_000)).await
+        let options = self.plan.options();
+        let recovery = recover(&options, self.shards, &self.specs(), PartitionUid(1_000)).await?;
+        storage::remove_spare_rings(&options, self.shards).await?;
+        Ok(recovery)
     }
 
     async fn open(self) -> Result<Running, RecoveryError> {

@@ -2,8 +2,10 @@
 //! served sound batches in order, and then all of them or an error: never other records, never fewer in silence, and never
 //! does it wait for ever. What is only a hint costs time.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use runtime::executor::ShardId;
@@ -249,5 +251,69 @@ fn a_snapshot_of_the_producers_that_is_missing_damaged_or_another_ones_lets_no_r
             }
             assert_eq!(append(&log(&store, 1), BATCHES).await.base_offset, BATCHES);
         });
+    }
+}
+
+#[test]
+fn a_ring_that_is_gone_refuses_the_start_and_nothing_is_changed() {
+    for case in ["folder", "files", "journal"] {
+        let world = stopped();
+        on(&world, async move {
+            let ring = Path::new("/data/journal/0");
+            match case {
+                "folder" => file::remove_folder_all(ring).await.unwrap(),
+                "journal" => file::remove_folder_all(Path::new("/data/journal")).await.unwrap(),
+                _ => {
+                    for entry in file::list_folder(ring).await.unwrap() {
+                        file::remove_file(&ring.join(&entry.name)).await.unwrap();
+                    }
+                }
+            }
+        });
+        let before = world.disk().files();
+        let options = storage::StorageOptions { rings_before: 1, ..plan().options() };
+        let specs = plan().specs(1);
+        let refused =
+            on(&world, async move { recover(&options, 1, &specs, PartitionUid(1_000)).await.err() });
+        assert!(refused.is_some(), "{case}");
+        assert_eq!(before, world.disk().files(), "{case}");
+    }
+}
+
+/// A start with fewer shards that is cut anywhere leaves either all rings of before or those of the new placement.
+#[test]
+fn spare_rings_go_whole_and_are_not_asked_for_again() {
+    let recovered = |shards: u16, rings_before: u16| async move {
+        file::create_folder_all(Path::new("/data")).await.unwrap();
+        file::sync_folder(Path::new("/")).await.unwrap();
+        let options = storage::StorageOptions { rings_before, ..plan().options() };
+        recover(&options, shards, &plan().specs(shards), PartitionUid(1_000)).await.map(|_| options)
+    };
+    let world = World::new(1);
+    on(&world, async move { recovered(3, 0).await.unwrap() });
+    let before = world.disk().snapshot();
+    for steps in 1.. {
+        world.disk().restore(&before);
+        let over = Rc::new(Cell::new(false));
+        let told = over.clone();
+        world.start_process(1, move |_| {
+            let over = told.clone();
+            async move {
+                let options = recovered(1, 3).await.unwrap();
+                // The placement is durable from here on.
+                file::write_whole_durably(Path::new("/data/placed"), &[1]).await.unwrap();
+                storage::remove_spare_rings(&options, 1).await.unwrap();
+                over.set(true);
+            }
+        });
+        world.run_until(|| over.get(), steps);
+        world.power_cut();
+        on(&world, async move {
+            let placed = file::exists(Path::new("/data/placed")).await.unwrap();
+            recovered(2, if placed { 1 } else { 3 }).await.unwrap();
+        });
+        if over.get() {
+            break;
+        }
     }
 }

@@ -106,6 +106,10 @@ pub enum RecoveryError {
     )]
     UnclearEnd { path: String, position: u64, reason: String },
     #[error(
+        "the journal in {folder} is missing or empty although the last start left one there: acknowledged batches may have been in it. Nothing was changed. Put the folder back, or: {REPAIR}"
+    )]
+    RingLost { folder: String },
+    #[error(
         "the journal in {folder} names partition {uid}, which the catalog never made: the journal and the catalog do not belong together"
     )]
     UnknownPartition { folder: String, uid: PartitionUid },

@@ -73,6 +73,9 @@ pub struct PartitionSpec {
 pub struct StorageOptions {
     pub data: PathBuf,
     pub durability: Durability,
+    /// The number of shards of the last start whose placement was made durable, 0 where there was none: so many rings have
+    /// to be there, and a recovery that misses one refuses to start.
+    pub rings_before: u16,
     /// This shard's share of the broker's memory: unjournaled batches, dirty bytes, caches and reads together.
     pub memory_bytes: usize,
     pub ring_files: u32,
@@ -96,6 +99,7 @@ impl StorageOptions {
         Self {
             data: data.into(),
             durability: Durability::Fsync,
+            rings_before: 0,
             memory_bytes: 1 << 30,
             ring_files: limits::RING_FILES_DEFAULT,
             ring_file_bytes: limits::RING_FILE_BYTES_DEFAULT,

@@ -2,7 +2,9 @@
 //!
 //! On one shard, before any store is opened: (1) read every ring, whoever owned it, and refuse to go on where one is
 //! rotten: nothing has been changed then; (2) put the entries' bytes back into the segments; (3) write, into the ring of
-//! every shard of this start, a table with an empty ring and a new start epoch; (4) remove rings that no shard owns.
+//! every shard of this start, a table with an empty ring and a new start epoch. Rings that no shard owns stay until the
+//! caller has made the placement of this start durable and says so ([`remove_spare_rings`]): only then is it known, without
+//! looking, which rings the next start has to find.
 //!
 //! Idempotent until (3). A crash within (3) is harmless because each new table holds the partitions that its ring held
 //! before beside those it is given: wherever a partition's end was known, it is still known, and the table of the higher
@@ -13,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime::executor::ShardId;
-use runtime::file;
+use runtime::file::{self, FileError};
 use runtime::sync::Semaphore;
 use runtime::task;
 
@@ -76,26 +78,47 @@ pub async fn recover(
         let partitions = own.map(|spec| (spec.clone(), end_of(&ends, spec.uid))).collect();
         shard_recoveries.push(ShardRecovery { ring, partitions });
     }
-    for ring in rings.iter().filter(|ring| ring.number >= shards) {
-        file::remove_folder_all(&ring.folder).await?;
-    }
     Ok(Recovery { shards: shard_recoveries, clean: redone == 0, journal_writes_redone: redone })
+}
+
+/// Removes the rings that no shard of this start owns. Only when the placement of this start is durable: until then the
+/// next start has to find them. A folder is renamed first, so that half a ring is never taken for one.
+pub async fn remove_spare_rings(options: &StorageOptions, shards: u16) -> Result<(), FileError> {
+    const SPARE: &str = ".spare";
+    let folder = options.rings_folder();
+    let names: Vec<String> = file::list_folder(&folder).await?.into_iter().map(|entry| entry.name).collect();
+    for left_over in names.iter().filter(|name| name.ends_with(SPARE)) {
+        file::remove_folder_all(&folder.join(left_over)).await?;
+    }
+    for spare in names.iter().filter(|name| name.parse::<u16>().is_ok_and(|number| number >= shards)) {
+        let doomed = folder.join(format!("{spare}{SPARE}"));
+        file::rename(&folder.join(spare), &doomed).await?;
+        file::sync_folder(&folder).await?;
+        file::remove_folder_all(&doomed).await?;
+    }
+    Ok(())
 }
 
 fn end_of(ends: &BTreeMap<u64, LogEnd>, uid: PartitionUid) -> LogEnd {
     ends.get(&uid.0).cloned().unwrap_or(LogEnd::EMPTY)
 }
 
-/// All rings, and the numbers of those that have a folder and were never begun.
-async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u16>), RecoveryError> {
+/// The numbers of the rings that are there.
+async fn ring_numbers(options: &StorageOptions) -> Result<Vec<u16>, FileError> {
     let folder = options.rings_folder();
-    let mut bare = Vec::new();
     if !file::exists(&folder).await? {
-        return Ok((Vec::new(), bare));
+        return Ok(Vec::new());
     }
-    let mut numbers: Vec<u16> =
-        file::list_folder(&folder).await?.iter().filter_map(|entry| entry.name.parse().ok()).collect();
+    let entries = file::list_folder(&folder).await?;
+    let mut numbers: Vec<u16> = entries.iter().filter_map(|entry| entry.name.parse().ok()).collect();
     numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// All rings, and the numbers of those that were never begun.
+async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u16>), RecoveryError> {
+    let numbers = ring_numbers(options).await?;
+    let mut bare = Vec::new();
     let mut rings = Vec::new();
     for number in numbers {
         let folder = options.ring_folder(number);
@@ -112,6 +135,20 @@ async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u
             });
         }
         rings.push(ring);
+    }
+    // A ring that is gone would pass for one that is new, and all that it acknowledged for never written.
+    for number in 0..options.rings_before {
+        if rings.iter().any(|ring| ring.number == number) {
+            continue;
+        }
+        if !options.salvage {
+            return Err(RecoveryError::RingLost {
+                folder: options.ring_folder(number).display().to_string(),
+            });
+        }
+        if !bare.contains(&number) {
+            bare.push(number);
+        }
     }
     Ok((rings, bare))
 }
@@ -138,8 +175,8 @@ pub(crate) async fn losses(
     }
     for number in bare {
         let folder = options.ring_folder(number);
-        if Slots::read(&folder).await?.are_both_used() {
-            let what = "the journal has neither tables nor ring files. Kept: what the segments hold. Lost: what was \
+        if number < options.rings_before || Slots::read(&folder).await?.are_both_used() {
+            let what = "the journal has neither tables nor ring files, or is gone. Kept: what the segments hold. Lost: what was \
                         acknowledged and in the ring only";
             losses.push(Loss { path: folder, what: what.to_owned() });
         }

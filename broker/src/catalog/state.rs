@@ -129,6 +129,11 @@ impl Catalog {
         self.revision
     }
 
+    /// How many journal rings the last finished start left; none where there was no start.
+    pub fn rings_before(&self) -> u16 {
+        if self.revision == 0 { 0 } else { self.shards }
+    }
+
     /// Number of shards partitions are dealt to.
     pub fn shards(&self) -> u16 {
         self.shards

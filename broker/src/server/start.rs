@@ -169,15 +169,17 @@ struct FirstState {
 async fn open_data(config: &Config) -> Result<FirstState, ServeError> {
     let loaded = CatalogLog::open(&config.data, clock::wall_ms()).await?;
     let (mut catalog, mut log) = (loaded.catalog, loaded.log);
+    let mut options = config.storage_options();
+    options.rings_before = catalog.rings_before();
     let change = plan_start(&catalog, config.shards());
     let record = Record { index: catalog.revision() + 1, term: 0, time_ms: clock::wall_ms(), change };
     let applied = catalog.apply(&record);
     applied.unwrap_or_else(|error| panic!("the start was planned wrongly: {error}"));
     let specs = catalog.partition_specs();
     let uid_limit = PartitionUid(catalog.next_uid());
-    let options = config.storage_options();
     let recovery = storage::recover(&options, config.shards(), &specs, uid_limit).await?;
     log.append(std::slice::from_ref(&record)).await?;
+    storage::remove_spare_rings(&options, config.shards()).await?;
     log.rewrite_if_large(&catalog, clock::wall_ms()).await?;
     let leftovers = find_leftovers(&config.data, &catalog).await?;
     Ok(FirstState { catalog, log, recovery, leftovers })
