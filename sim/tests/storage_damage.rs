@@ -209,9 +209,12 @@ fn a_damaged_length_or_body_is_told_and_never_read_for_ever() {
     }
 }
 
+/// What is done to a file of the killed broker.
+type Damage = fn(&World, PathBuf);
+
 #[test]
 fn an_index_that_is_missing_damaged_or_another_ones_costs_no_record() {
-    let damage: [(&str, fn(&World, PathBuf)); 6] = [
+    let damage: [(&str, Damage); 6] = [
         ("missing", |world, path| remove(world, path)),
         ("empty", |world, path| change(world, &path, Vec::clear)),
         ("cut", |world, path| change(world, &path, |bytes| bytes.truncate(50))),
