@@ -76,7 +76,9 @@ pub enum ServeError {
     Recovery(#[from] storage::RecoveryError),
     #[error(transparent)]
     Store(#[from] storage::StoreError),
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}. --listen and --shard-ports take other ports, 0 any free ones"
+    )]
     Listen { address: String, source: std::io::Error },
     #[error("another shard failed: {reason}")]
     OtherShard { reason: String },
