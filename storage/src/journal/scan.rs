@@ -8,7 +8,7 @@
 //! A table says where the chain begins. Each write says it too, as it was known when the write began, so that a ring whose
 //! newest table is rotten still knows: the chain begins where the older table says, if the ring still holds all from there
 //! on, and otherwise where the newest write says. Then the ends of the partitions are older than what the chain builds
-//! on, and [`Tails`] says which of them have to be looked for in the segments.
+//! on, and `Tails` says which of them have to be looked for in the segments.
 
 use std::path::PathBuf;
 
