@@ -80,6 +80,29 @@ async fn a_connection_cut_before_the_acknowledgement_stores_nothing_twice_and_no
     assert_numbers(&broker, 2_000);
 }
 
+/// A producer was dropped with a batch under way. Its bytes stayed counted on the connection, and its answer, which found
+/// nobody, never took them off: the connection had less room for everybody, in the end none.
+#[tokio::test]
+async fn a_producer_that_is_gone_leaves_its_room_to_the_next() {
+    let broker = FakeBroker::start(1);
+    let client = connect(&broker);
+    let options = || ProducerOptions { in_flight_bytes: 1_000, ..small_batches() };
+    broker.state().hold = true;
+    let first = client.producer("t", options()).await.unwrap();
+    let abandoned = first.send(Record::new(vec![1; 700])).await.unwrap();
+    // Its identity comes before the batch, on another connection: it is under way once the other side holds it.
+    while broker.state().held == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    assert!(abandoned.await.unwrap_err().may_be_stored());
+    let second = client.producer("t", options()).await.unwrap();
+    let delivery = second.send(Record::new(vec![2; 700])).await.unwrap();
+    broker.state().hold = false;
+    broker.state.1.notify_all();
+    assert_eq!(delivery.await.unwrap().offset, 1);
+}
+
 #[tokio::test]
 async fn refused_batches_are_sent_again_in_order() {
     let broker = FakeBroker::start(1);

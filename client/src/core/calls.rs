@@ -229,7 +229,7 @@ impl Core {
 
     /// Asks for an identity for a producer that has none, or a worn one.
     pub(super) fn identify(&mut self, producer: usize, now: Moment) {
-        let Some(Some(state)) = self.producers.get_mut(producer) else { return };
+        let Some(state) = self.producers.get_mut(&producer) else { return };
         if !state.identifying && state.ended.is_none() {
             state.identifying = true;
             self.ask(&InitProducer::default(), true, Asker::Identity(producer), now);
@@ -237,7 +237,7 @@ impl Core {
     }
 
     fn on_identity(&mut self, producer: usize, reply: Result<InitProducerReply, ClientError>, now: Moment) {
-        let Some(Some(state)) = self.producers.get_mut(producer) else { return };
+        let Some(state) = self.producers.get_mut(&producer) else { return };
         state.identifying = false;
         match reply {
             Ok(InitProducerReply { code: ErrorCode::None, producer_id, producer_epoch }) => {

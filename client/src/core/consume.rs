@@ -35,22 +35,19 @@ impl Core {
         let state = ConsumerState::new(topic.to_owned(), id, partitions, options)?;
         self.follow(topic);
         let keys: Vec<u32> = state.subscriptions.keys().copied().collect();
-        let index = self.consumers.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.consumers.push(None);
-            self.consumers.len() - 1
-        });
-        self.consumers[index] = Some(state);
+        let index = self.next_owner();
+        self.consumers.insert(index, state);
         keys.into_iter().for_each(|partition| self.subscribe(PartitionKey { owner: index, partition }, now));
         Ok(index)
     }
 
     fn subscription(&mut self, key: PartitionKey) -> Option<&mut Subscription> {
-        self.consumers.get_mut(key.owner)?.as_mut()?.subscriptions.get_mut(&key.partition)
+        self.consumers.get_mut(&key.owner)?.subscriptions.get_mut(&key.partition)
     }
 
     /// Subscribes a partition that is not, as soon as its link is ready.
     pub(super) fn subscribe(&mut self, key: PartitionKey, now: Moment) {
-        let Some(Some(consumer)) = self.consumers.get(key.owner) else { return };
+        let Some(consumer) = self.consumers.get(&key.owner) else { return };
         let placement =
             self.cluster.topic(&consumer.topic).and_then(|view| view.partitions.get(key.partition as usize));
         let Some(shard) = placement.map(|placement| placement.shard) else { return };
@@ -59,7 +56,7 @@ impl Core {
         }
         let link_index = self.route(Purpose::Consume, shard, now);
         let Core { links, consumers, builder, .. } = self;
-        let Some(consumer) = consumers[key.owner].as_mut() else { return };
+        let Some(consumer) = consumers.get_mut(&key.owner) else { return };
         let Some(subscription) = consumer.subscriptions.get_mut(&key.partition) else { return };
         subscription.retry_planned = false;
         if subscription.active.is_some() || subscription.is_done() {
@@ -120,7 +117,7 @@ impl Core {
             return;
         }
         let Some(&key) = self.links[link].subscriptions.get(&id) else { return };
-        let Some(Some(consumer)) = self.consumers.get_mut(key.owner) else { return };
+        let Some(consumer) = self.consumers.get_mut(&key.owner) else { return };
         let stop_at_end = consumer.options.stop_at_end;
         let Some(subscription) = consumer.subscriptions.get_mut(&key.partition) else { return };
         subscription.confirmed = true;
@@ -133,7 +130,7 @@ impl Core {
         if subscription.is_done() {
             self.unsubscribe(key);
         }
-        if let Some(Some(consumer)) = self.consumers.get_mut(key.owner) {
+        if let Some(consumer) = self.consumers.get_mut(&key.owner) {
             consumer.wake();
         }
     }
@@ -148,12 +145,12 @@ impl Core {
         let id = frame.header.correlation_id;
         // What was under way when a subscription ended is dropped.
         let Some(&key) = self.links[link].subscriptions.get(&id) else { return Ok(()) };
-        let Some(Some(consumer)) = self.consumers.get_mut(key.owner) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get_mut(&key.owner) else { return Ok(()) };
         consumer.take_push(key.partition, &push, &frame.payload)?;
         consumer.wake();
         // What was dropped on arrival is never taken by the application: without this the credit would run out.
         self.give_credit(key, 0);
-        let Some(Some(consumer)) = self.consumers.get(key.owner) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get(&key.owner) else { return Ok(()) };
         let done = consumer.subscriptions.get(&key.partition).is_some_and(Subscription::is_done);
         if push.end_code != ErrorCode::None {
             self.end_subscription(link, id, push.end_code, now);
@@ -167,7 +164,7 @@ impl Core {
     pub(super) fn end_subscription(&mut self, link: usize, id: u64, code: ErrorCode, now: Moment) {
         let Some(key) = self.links[link].subscriptions.remove(&id) else { return };
         let (random, min, max) = ((self.clock.random)(), self.options.backoff_min, self.options.backoff_max);
-        let Some(Some(consumer)) = self.consumers.get_mut(key.owner) else { return };
+        let Some(consumer) = self.consumers.get_mut(&key.owner) else { return };
         let fallback = consumer.options.when_out_of_range;
         let Some(subscription) = consumer.subscriptions.get_mut(&key.partition) else { return };
         subscription.active = None;
@@ -206,7 +203,7 @@ impl Core {
         index: usize,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<ReceivedBatch, ClientError>>> {
-        let Some(Some(consumer)) = self.consumers.get_mut(index) else { return Poll::Ready(None) };
+        let Some(consumer) = self.consumers.get_mut(&index) else { return Poll::Ready(None) };
         let Some(batch) = consumer.received.pop_front() else {
             if let Some(error) = &consumer.ended {
                 return Poll::Ready(Some(Err(error.clone())));
@@ -224,7 +221,7 @@ impl Core {
     /// Bytes were taken; the broker may send as many again.
     fn give_credit(&mut self, key: PartitionKey, bytes: usize) {
         let Core { links, consumers, builder, .. } = self;
-        let Some(Some(consumer)) = consumers.get_mut(key.owner) else { return };
+        let Some(consumer) = consumers.get_mut(&key.owner) else { return };
         let part = consumer.credit_bytes / CREDIT_PARTS;
         let Some(subscription) = consumer.subscriptions.get_mut(&key.partition) else { return };
         subscription.credit_owed += bytes;
@@ -246,7 +243,7 @@ impl Core {
     ) -> Result<(), ClientError> {
         let key = PartitionKey { owner: index, partition };
         self.unsubscribe(key);
-        let Some(Some(consumer)) = self.consumers.get_mut(index) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get_mut(&index) else { return Ok(()) };
         let partitions = consumer.subscriptions.len() as u32;
         let Some(subscription) = consumer.subscriptions.get_mut(&partition) else {
             return Err(ClientError::NoSuchPartition { partition, partitions });
@@ -259,7 +256,7 @@ impl Core {
 
     /// Where each partition stands.
     pub(crate) fn positions(&self, index: usize) -> Vec<PartitionPosition> {
-        let Some(Some(consumer)) = self.consumers.get(index) else { return Vec::new() };
+        let Some(consumer) = self.consumers.get(&index) else { return Vec::new() };
         let of = |(&partition, subscription): (&u32, &Subscription)| PartitionPosition {
             partition,
             position: subscription.position,
@@ -270,18 +267,18 @@ impl Core {
 
     /// The handle is gone.
     pub(crate) fn remove_consumer(&mut self, index: usize) {
-        let Some(Some(consumer)) = self.consumers.get(index) else { return };
+        let Some(consumer) = self.consumers.get(&index) else { return };
         let partitions: Vec<u32> = consumer.subscriptions.keys().copied().collect();
         for partition in partitions {
             self.unsubscribe(PartitionKey { owner: index, partition });
         }
-        self.consumers[index] = None;
+        self.consumers.remove(&index);
     }
 
     /// Metadata is new: partitions may have been added, topics may be gone.
     pub(super) fn follow_consumers(&mut self, missing: &[String], now: Moment) {
-        for index in 0..self.consumers.len() {
-            let Some(consumer) = &mut self.consumers[index] else { continue };
+        for index in self.consumers.keys().copied().collect::<Vec<_>>() {
+            let Some(consumer) = self.consumers.get_mut(&index) else { continue };
             let view = self.cluster.topic(&consumer.topic);
             match view.filter(|view| view.id == consumer.topic_id) {
                 Some(view) if consumer.options.partitions.is_empty() => {

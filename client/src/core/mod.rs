@@ -120,8 +120,10 @@ pub struct Core {
     server: usize,
     calls: ById<Call>,
     next_call: u64,
-    producers: Vec<Option<ProducerState>>,
-    consumers: Vec<Option<ConsumerState>>,
+    /// By a number that is never given again: answers and timers of one that is gone must not find another.
+    producers: BTreeMap<usize, ProducerState>,
+    consumers: BTreeMap<usize, ConsumerState>,
+    next_owner: usize,
     timers: BinaryHeap<Reverse<(Moment, Timer)>>,
     sweeping: bool,
     actions: VecDeque<Action>,
@@ -150,8 +152,9 @@ impl Core {
             server: 0,
             calls: ById::default(),
             next_call: 1,
-            producers: Vec::new(),
-            consumers: Vec::new(),
+            producers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            next_owner: 0,
             timers: BinaryHeap::new(),
             sweeping: false,
             actions: VecDeque::new(),
@@ -189,8 +192,9 @@ impl Core {
             return;
         }
         let closed = ClientError::Closed { may_be_stored: false };
-        (0..self.producers.len()).for_each(|index| self.end_producer(index, &closed));
-        self.consumers.iter_mut().flatten().for_each(|consumer| consumer.end(closed.clone()));
+        let producers: Vec<usize> = self.producers.keys().copied().collect();
+        producers.into_iter().for_each(|index| self.end_producer(index, &closed));
+        self.consumers.values_mut().for_each(|consumer| consumer.end(closed.clone()));
         self.close_calls();
         self.links.iter_mut().for_each(Link::wake_all);
         self.wake_driver();
@@ -237,6 +241,12 @@ impl Core {
         self.wake_driver();
     }
 
+    /// The number of a new producer or consumer.
+    fn next_owner(&mut self) -> usize {
+        self.next_owner += 1;
+        self.next_owner
+    }
+
     fn wake_driver(&mut self) {
         if let Some(waker) = self.driver.take() {
             waker.wake();
@@ -251,7 +261,7 @@ impl Core {
         self.sweep_links(now);
         let busy = !self.calls.is_empty()
             || self.links.iter().any(Link::awaits)
-            || self.producers.iter().flatten().any(|producer| producer.batches > 0);
+            || self.producers.values().any(|producer| producer.batches > 0);
         if busy {
             self.want_sweep(now);
         }
@@ -268,3 +278,31 @@ impl Core {
 
 /// Time-outs are seconds: looking once in a quarter is exact enough and costs nothing.
 const SWEEP_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ProducerOptions;
+    use uuid::Uuid;
+    use wire::native::{MetadataReply, PartitionMetadata, TopicMetadata};
+
+    /// A producer was dropped with batches under way, and the next one took its number. An answer to the first, which names
+    /// producer, partition and request, was then judged as one to the second: it named a partition that the second did not have,
+    /// and could as well have matched a batch on another connection and acknowledged it at a wrong offset.
+    #[test]
+    fn no_producer_ever_gets_the_number_of_one_that_is_gone() {
+        let clock = Clock { now: || Moment(0), wall_ms: || 0, random: || 0 };
+        let mut core = Core::new(ClientOptions::new("127.0.0.1:9092"), clock);
+        let topic = TopicMetadata {
+            name: "t".into(),
+            id: Uuid::from_u128(7),
+            partitions: vec![PartitionMetadata::default()],
+            ..TopicMetadata::default()
+        };
+        core.absorb(MetadataReply { topics: vec![topic], ..MetadataReply::default() }, 1, Moment(0));
+        let first = core.add_producer("t", ProducerOptions::default(), Moment(0)).unwrap();
+        core.remove_producer(first);
+        let second = core.add_producer("t", ProducerOptions::default(), Moment(0)).unwrap();
+        assert_ne!(first, second);
+    }
+}

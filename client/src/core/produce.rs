@@ -35,11 +35,8 @@ impl Core {
         self.follow(topic);
         let state = ProducerState::new(topic.to_owned(), id, partitions, options);
         let idempotent = state.options.idempotent;
-        let index = self.producers.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.producers.push(None);
-            self.producers.len() - 1
-        });
-        self.producers[index] = Some(state);
+        let index = self.next_owner();
+        self.producers.insert(index, state);
         if idempotent {
             self.identify(index, now);
         }
@@ -47,7 +44,7 @@ impl Core {
     }
 
     pub(super) fn producer(&mut self, index: usize) -> &mut ProducerState {
-        self.producers[index].as_mut().expect("a producer lives as long as its handle")
+        self.producers.get_mut(&index).expect("a producer lives as long as its handle")
     }
 
     /// How many partitions the producer's topic has.
@@ -173,7 +170,7 @@ impl Core {
     }
 
     pub(super) fn linger_over(&mut self, key: PartitionKey, now: Moment) {
-        let Some(Some(producer)) = self.producers.get_mut(key.owner) else { return };
+        let Some(producer) = self.producers.get_mut(&key.owner) else { return };
         let linger = producer.options.linger;
         let Some(state) = producer.partitions.get_mut(key.partition as usize) else { return };
         match &state.open {
@@ -188,7 +185,7 @@ impl Core {
 
     /// Puts a partition that can send into its link's list and wakes the link.
     pub(super) fn enlist(&mut self, key: PartitionKey, now: Moment) {
-        let Some(Some(producer)) = self.producers.get_mut(key.owner) else { return };
+        let Some(producer) = self.producers.get_mut(&key.owner) else { return };
         let topic = &producer.topic;
         let Some(state) = producer.partitions.get_mut(key.partition as usize) else { return };
         if state.listed || state.next(&producer.options, now) == Next::Nothing {
@@ -238,12 +235,12 @@ impl Core {
     pub(crate) fn remove_producer(&mut self, index: usize) {
         self.end_producer(index, &ClientError::Closed { may_be_stored: false });
         self.links.iter_mut().for_each(|link| link.ready.retain(|key| key.owner != index));
-        self.producers[index] = None;
+        self.producers.remove(&index);
     }
 
     /// Fails everything a producer holds, and whatever comes later.
     pub(super) fn end_producer(&mut self, index: usize, error: &ClientError) {
-        let Some(Some(producer)) = self.producers.get_mut(index) else { return };
+        let Some(producer) = self.producers.get_mut(&index) else { return };
         producer.ended = Some(error.clone());
         let mut finished = Vec::new();
         let mut freed = 0;
@@ -251,6 +248,13 @@ impl Core {
             let PartitionState { open, queued, in_flight, .. } = state;
             for item in in_flight.drain(..) {
                 freed += item.charged_bytes;
+                if item.correlation_id != 0
+                    && let Some(link) = state.link
+                {
+                    // Its answer will find nobody; the link is not to stay full of it.
+                    let in_flight_bytes = &mut self.links[link].in_flight_bytes;
+                    *in_flight_bytes = in_flight_bytes.saturating_sub(item.batch.length());
+                }
                 let unknown = item.outcome_unknown || item.correlation_id != 0;
                 finished.push((item.completion, Err(stored_or_not(error, unknown))));
             }
@@ -270,8 +274,8 @@ impl Core {
 
     /// Metadata is new: partitions may have been added or moved, topics may be gone.
     pub(super) fn follow_producers(&mut self, missing: &[String], now: Moment) {
-        for index in 0..self.producers.len() {
-            let Some(producer) = &mut self.producers[index] else { continue };
+        for index in self.producers.keys().copied().collect::<Vec<_>>() {
+            let Some(producer) = self.producers.get_mut(&index) else { continue };
             let view = self.cluster.topic(&producer.topic);
             match view.filter(|view| view.id == producer.topic_id) {
                 Some(view) => producer.grow(view.partitions.len()),
@@ -292,7 +296,7 @@ impl Core {
     /// Partitions that stand in a link's list find another way.
     pub(super) fn reroute_producers(&mut self, link: usize, now: Moment) {
         for key in std::mem::take(&mut self.links[link].ready) {
-            if let Some(Some(producer)) = self.producers.get_mut(key.owner) {
+            if let Some(producer) = self.producers.get_mut(&key.owner) {
                 producer.partitions[key.partition as usize].listed = false;
                 self.enlist(key, now);
             }

@@ -65,7 +65,7 @@ impl Core {
     }
 
     fn on_ack(&mut self, link: usize, key: PartitionKey, ack: &ProduceAck, now: Moment) {
-        let Some(Some(producer)) = self.producers.get_mut(key.owner) else { return };
+        let Some(producer) = self.producers.get_mut(&key.owner) else { return };
         let state = &mut producer.partitions[key.partition as usize];
         let place = state.in_flight.iter().position(|item| item.correlation_id == ack.correlation_id);
         // A producer that ended has forgotten it.
@@ -127,7 +127,7 @@ impl Core {
 
     /// A partition whose answers are all in goes on, under another identity where one is needed.
     fn settle(&mut self, key: PartitionKey, now: Moment) {
-        let Some(Some(producer)) = self.producers.get_mut(key.owner) else { return };
+        let Some(producer) = self.producers.get_mut(&key.owner) else { return };
         let state = &mut producer.partitions[key.partition as usize];
         if state.sent() == 0 {
             state.draining = false;
@@ -178,7 +178,7 @@ impl Core {
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
-            let Some(Some(producer)) = self.producers.get_mut(key.owner) else { continue };
+            let Some(producer) = self.producers.get_mut(&key.owner) else { continue };
             let state = &mut producer.partitions[key.partition as usize];
             state.lost_link();
             if !producer.options.idempotent {
@@ -205,8 +205,8 @@ impl Core {
 
     /// Records whose time is over fail; those under way are waited for (a silent link is given up by itself).
     pub(super) fn sweep_producers(&mut self, now: Moment) {
-        for owner in 0..self.producers.len() {
-            let Some(producer) = &mut self.producers[owner] else { continue };
+        for owner in self.producers.keys().copied().collect::<Vec<_>>() {
+            let Some(producer) = self.producers.get_mut(&owner) else { continue };
             if producer.batches == 0 {
                 continue;
             }

@@ -81,7 +81,7 @@ impl Core {
         let mut failed = Vec::new();
         while outgoing.bytes + chunk.len() < WRITE_BYTES && outgoing.slices.len() < WRITE_SLICES {
             let Some(key) = link.ready.pop_front() else { break };
-            let Some(producer) = producers[key.owner].as_mut() else { continue };
+            let Some(producer) = producers.get_mut(&key.owner) else { continue };
             let limit = link_limit.min(producer.options.in_flight_bytes);
             let next = producer.partitions[key.partition as usize].next(&producer.options, now);
             let bytes = producer.next_bytes(key, next);
@@ -115,7 +115,7 @@ impl Core {
     }
 
     fn fail_queued(&mut self, owner: usize, queued: FailedBatch, error: ClientError) {
-        if let Some(Some(producer)) = self.producers.get_mut(owner) {
+        if let Some(producer) = self.producers.get_mut(&owner) {
             producer.release(queued.charged_bytes);
         }
         queued.completion.complete(Err(error));

@@ -71,6 +71,10 @@ pub(crate) struct State {
     pub(crate) refuse: VecDeque<ErrorCode>,
     /// After so many stored batches the connection is cut instead of acknowledging.
     pub(crate) cut_after: Option<u32>,
+    /// Produces are neither stored nor answered until this is false again; whoever changes it notifies.
+    pub(crate) hold: bool,
+    /// How many produces have been held so far.
+    pub(crate) held: u32,
     /// Metadata names ports where nobody listens.
     pub(crate) hide_shards: bool,
     /// Produces taken on a shard's own port.
@@ -214,6 +218,10 @@ impl Connection {
 
     fn produce(&mut self, id: u64, message: Produce, payload: Vec<u8>) -> std::io::Result<()> {
         let mut state = self.broker.state();
+        state.held += u32::from(state.hold);
+        while state.hold {
+            state = self.broker.state.1.wait(state).unwrap();
+        }
         state.produced_on_shards += u32::from(self.on_shard);
         let result = match state.refuse.pop_front() {
             Some(code) => Err(code),
