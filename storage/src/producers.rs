@@ -1,8 +1,9 @@
 //! What a partition remembers of its idempotent producers, so that a retry is answered and not stored twice.
 //!
 //! A pure state machine: the log asks before it places a batch and tells it afterwards; after a restart the state comes
-//! from a snapshot and the batches behind it. Rules as Kafka's: the first batch of an unknown producer may carry any sequence;
-//! a known one goes on without a gap; a new epoch begins at sequence 0.
+//! from a snapshot and the batches behind it. Rules: a producer that is not known, or comes with a new epoch, begins at
+//! sequence 0; a known one goes on without a gap. (Kafka lets an unknown one begin anywhere: then, of the batches under way
+//! together, the second is stored although the first was refused on a full disk, and the first can never follow.)
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,17 +67,18 @@ impl Producers {
             return Verdict::Store;
         }
         let producer_id = header.producer_id;
-        let Some(producer) = self.producers.get(&producer_id) else { return Verdict::Store };
+        let found = header.base_sequence;
+        let begins = || match found {
+            0 => Verdict::Store,
+            _ => Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected: 0, found }),
+        };
+        let Some(producer) = self.producers.get(&producer_id) else { return begins() };
         if header.producer_epoch < producer.epoch {
             let (current, found) = (producer.epoch, header.producer_epoch);
             return Verdict::Refuse(AppendError::ProducerFenced { producer_id, current, found });
         }
-        let found = header.base_sequence;
         if header.producer_epoch > producer.epoch {
-            return match found {
-                0 => Verdict::Store,
-                _ => Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected: 0, found }),
-            };
+            return begins();
         }
         let last_sequence = sequence_after(found, header.last_offset_delta);
         let same =
@@ -253,6 +255,18 @@ mod tests {
         for length in 0..good.len() {
             assert!(Producers::decode(&good[..length], PartitionUid(3)).is_err(), "{length} bytes");
         }
+    }
+
+    /// The first of several batches under way was refused on a full disk, and the second came when there was room again:
+    /// stored, it would have locked the first one out for ever.
+    #[test]
+    fn an_unknown_producer_begins_at_its_first_sequence() {
+        let mut producers = Producers::default();
+        let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 0, found: 1 };
+        assert_eq!(producers.judge(&header(9, 1)), Verdict::Refuse(expected));
+        assert_eq!(producers.judge(&header(9, 0)), Verdict::Store);
+        producers.stored(&header(9, 0), 100);
+        assert_eq!(producers.judge(&header(9, 1)), Verdict::Store);
     }
 
     #[test]
