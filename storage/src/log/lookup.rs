@@ -18,6 +18,10 @@ impl Log {
     /// The first record at or after this time: its offset and timestamp. `None` where all records are older. Compressed
     /// batches are not opened here: for those it is the batch, by its first offset and its largest timestamp.
     pub async fn offset_at_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
+        self.find_time(timestamp_ms).await.map_err(|error| self.inner.removed_or(error))
+    }
+
+    async fn find_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
         let log = &self.inner;
         log.load().await?;
         for segment_base in log.segment_bases() {

@@ -76,6 +76,10 @@ impl Log {
     /// Whole batches from the one that holds the cursor's offset, at least one even if it is larger than `bytes_max`; nothing
     /// at the high watermark. The cursor moves past what is returned.
     pub async fn read(&self, cursor: &mut Cursor, bytes_max: usize) -> Result<Vec<Slice>, ReadError> {
+        self.read_from(cursor, bytes_max).await.map_err(|error| self.inner.removed_or(error))
+    }
+
+    async fn read_from(&self, cursor: &mut Cursor, bytes_max: usize) -> Result<Vec<Slice>, ReadError> {
         let log = &self.inner;
         log.load().await?;
         if !log.has_something_at(cursor.offset)? {
@@ -126,6 +130,11 @@ struct Run {
 }
 
 impl LogInner {
+    /// A log that is removed while it is read loses segments and files at any moment: that is no damage.
+    pub(crate) fn removed_or(&self, error: ReadError) -> ReadError {
+        if self.state.borrow().removed { ReadError::Removed } else { error }
+    }
+
     fn has_something_at(&self, offset: i64) -> Result<bool, ReadError> {
         let state = self.state.borrow();
         if state.removed {
