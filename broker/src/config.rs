@@ -35,6 +35,12 @@ pub struct Config {
     pub ring_files: u32,
     /// Size of each; a multiple of 4 KiB.
     pub ring_file_bytes: u64,
+    /// The largest gathered write to a ring. This and the two below are as measured; tests make them small.
+    pub journal_write_bytes_max: usize,
+    /// The largest single write to a segment.
+    pub chunk_bytes_max: usize,
+    /// From this many pending bytes on, a partition's whole pages go to its segment and not through the ring.
+    pub bypass_bytes_min: usize,
     /// The largest frame taken.
     pub frame_bytes_max: usize,
     /// The largest batch taken, whatever a topic says.
@@ -84,6 +90,9 @@ impl Default for Config {
             flush_delay: Duration::ZERO,
             ring_files: storage::limits::RING_FILES_DEFAULT,
             ring_file_bytes: storage::limits::RING_FILE_BYTES_DEFAULT,
+            journal_write_bytes_max: storage::limits::JOURNAL_WRITE_BYTES_MAX,
+            chunk_bytes_max: storage::limits::CHUNK_BYTES_MAX,
+            bypass_bytes_min: storage::limits::BYPASS_BYTES_MIN,
             frame_bytes_max: wire::limits::FRAME_BYTES_DEFAULT,
             batch_bytes_max: wire::limits::BATCH_BYTES_DEFAULT,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
@@ -171,6 +180,9 @@ impl Config {
         options.memory_bytes = self.shard_memory_bytes() / 4 * 3;
         options.ring_files = self.ring_files;
         options.ring_file_bytes = self.ring_file_bytes;
+        options.journal_write_bytes_max = self.journal_write_bytes_max;
+        options.chunk_bytes_max = self.chunk_bytes_max;
+        options.bypass_bytes_min = self.bypass_bytes_min;
         options
     }
 }

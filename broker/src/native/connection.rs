@@ -6,7 +6,7 @@
 //! ```
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -71,7 +71,8 @@ pub(super) struct Connection {
     pub(super) in_flight: RefCell<InFlight>,
     pub(super) outbox: RefCell<Outbox>,
     pub(super) outgoing: ByteBudget,
-    pub(super) subscriptions: RefCell<HashMap<u64, Rc<Subscription>>>,
+    /// In order: who is woken first must not depend on a hasher's seed.
+    pub(super) subscriptions: RefCell<BTreeMap<u64, Rc<Subscription>>>,
     /// Requests that run as tasks.
     pub(super) tasks: Cell<usize>,
     pub(super) follower: OnceCell<Rc<Follower>>,

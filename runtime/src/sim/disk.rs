@@ -66,6 +66,8 @@ pub(crate) struct DiskState {
     waiting: Vec<(Inode, Signal<()>)>,
     next_write: u64,
     capacity: u64,
+    /// A flush is answered and does nothing.
+    lies: bool,
     faults: Vec<Fault>,
     locks: BTreeMap<PathBuf, ProcessId>,
     /// How often each path was opened.
@@ -82,6 +84,7 @@ impl Default for DiskState {
             waiting: Vec::new(),
             next_write: 0,
             capacity: u64::MAX,
+            lies: false,
             faults: Vec::new(),
             locks: BTreeMap::new(),
             opens: BTreeMap::new(),
@@ -166,6 +169,9 @@ impl DiskState {
 
     /// Puts sectors of a file on the device, and the size that goes with them.
     fn flush_sectors(&mut self, inode: Inode, sectors: &[usize]) {
+        if self.lies {
+            return;
+        }
         let Some(Node::File { seen, kept, unflushed }) = self.image.nodes.get_mut(&inode) else { return };
         for sector in sectors {
             unflushed.remove(sector);
@@ -179,6 +185,9 @@ impl DiskState {
     }
 
     pub(crate) fn flush(&mut self, inode: Inode) {
+        if self.lies {
+            return;
+        }
         if let Some(Node::File { seen, kept, unflushed }) = self.image.nodes.get_mut(&inode) {
             kept.clone_from(seen);
             unflushed.clear();
@@ -186,6 +195,9 @@ impl DiskState {
     }
 
     pub(crate) fn flush_folder(&mut self, inode: Inode) {
+        if self.lies {
+            return;
+        }
         if let Some(Node::Folder { seen, kept }) = self.image.nodes.get_mut(&inode) {
             kept.clone_from(seen);
         }
@@ -332,6 +344,11 @@ impl Disk {
     /// The disk holds at most so many bytes from now on.
     pub fn set_capacity(&self, bytes: u64) {
         world::with(|world| world.disk.capacity = bytes);
+    }
+
+    /// From now on the disk answers flushes and durable writes without flushing anything: what a checker has to find out.
+    pub fn lie_about_flushes(&self) {
+        world::with(|world| world.disk.lies = true);
     }
 
     pub fn used_bytes(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The simulated network: connections in memory, delivered in order, in pieces, after a delay the seed draws.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,11 +45,18 @@ struct Listener {
     accepting: Option<Waker>,
 }
 
+/// Two pipes, and whose ends they are.
+struct Connection {
+    pipes: [PipeId; 2],
+    processes: [ProcessId; 2],
+}
+
 #[derive(Default)]
 pub(crate) struct NetState {
     pipes: BTreeMap<PipeId, Pipe>,
-    /// Whose ends the two pipes of a connection are.
-    owners: BTreeMap<PipeId, [ProcessId; 2]>,
+    /// The connections that may still carry something, by the pipe that leads to the listener.
+    connections: BTreeMap<PipeId, Connection>,
+    refused_ports: BTreeSet<u16>,
     listeners: BTreeMap<ListenerId, Listener>,
     next: u64,
     next_port: u16,
@@ -59,15 +66,31 @@ impl NetState {
     /// A process is gone: its listeners with it, its connections cut.
     pub(crate) fn end(&mut self, process: ProcessId) {
         self.listeners.retain(|_, listener| listener.process != process);
-        let cut: Vec<PipeId> =
-            self.owners.iter().filter(|(_, owners)| owners.contains(&process)).map(|(id, _)| *id).collect();
-        for id in cut {
-            self.owners.remove(&id);
+        let own = self.connections.iter().filter(|(_, connection)| connection.processes.contains(&process));
+        let cut: Vec<PipeId> = own.map(|(id, _)| *id).collect();
+        cut.into_iter().for_each(|id| self.cut(id));
+    }
+
+    fn cut(&mut self, id: PipeId) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        for id in connection.pipes {
             if let Some(pipe) = self.pipes.get_mut(&id) {
                 pipe.cut = true;
                 pipe.wake_both();
             }
         }
+    }
+
+    pub(crate) fn refuse_ports(&mut self, ports: &[u16]) {
+        self.refused_ports = ports.iter().copied().collect();
+    }
+
+    /// Forgets the connections that both sides have ended; what has arrived there can still be read.
+    fn forget_ended(&mut self) {
+        let pipes = &self.pipes;
+        self.connections.retain(|_, connection| {
+            connection.pipes.iter().any(|id| pipes.get(id).is_some_and(|pipe| !pipe.ended))
+        });
     }
 
     fn id(&mut self) -> u64 {
@@ -91,7 +114,7 @@ impl State {
             .filter(|(_, listener)| is_at(listener.address, address))
             .map(|(id, _)| *id)
             .collect();
-        if ids.is_empty() {
+        if ids.is_empty() || self.net.refused_ports.contains(&address.port()) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let listener = ids[self.rng.below(ids.len() as u64) as usize];
@@ -99,15 +122,27 @@ impl State {
         let port = self.net.free_port();
         let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let listener = self.net.listeners.get_mut(&listener).expect("just found");
-        for pipe in [there, back] {
+        let pipes = [there, back];
+        for pipe in pipes {
             self.net.pipes.insert(pipe, Pipe::default());
-            self.net.owners.insert(pipe, [client, listener.process]);
         }
+        self.net.connections.insert(there, Connection { pipes, processes: [client, listener.process] });
         listener.waiting.push_back(TcpStream::new((there, back), address, local));
         if let Some(waker) = listener.accepting.take() {
             waker.wake();
         }
         Ok(TcpStream::new((back, there), local, address))
+    }
+
+    pub(crate) fn cut_connection(&mut self) -> bool {
+        self.net.forget_ended();
+        let ids: Vec<PipeId> = self.net.connections.keys().copied().collect();
+        if ids.is_empty() {
+            return false;
+        }
+        let drawn = self.rng.below(ids.len() as u64) as usize;
+        self.net.cut(ids[drawn]);
+        true
     }
 
     /// Sends what fits; `None` where nothing does.

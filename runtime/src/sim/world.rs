@@ -251,6 +251,23 @@ impl World {
         });
     }
 
+    /// Cuts the power of the machine that these processes run on. All others run on other machines, without a disk, and go on.
+    pub fn power_cut_of(&self, processes: &[ProcessId], unflushed: Unflushed) {
+        processes.iter().for_each(|process| self.end(*process));
+        // Events of the processes that are gone find nobody; those of the others must come.
+        with(|world| super::disk::crash::power_cut(world, unflushed));
+    }
+
+    /// Cuts one connection that the seed draws: both sides see a reset. False if there is none.
+    pub fn cut_connection(&self) -> bool {
+        with(State::cut_connection)
+    }
+
+    /// Refuses connections to these ports from now on, as a firewall does; replaces the ports refused before.
+    pub fn refuse_ports(&self, ports: &[u16]) {
+        with(|world| world.net.refuse_ports(ports));
+    }
+
     fn end(&self, process: ProcessId) {
         let tasks: Vec<Task> = with(|world| {
             let gone: Vec<u64> =
@@ -273,6 +290,11 @@ impl World {
     /// Polls so far.
     pub fn steps(&self) -> u64 {
         with(|world| world.steps)
+    }
+
+    /// Virtual time since the world began.
+    pub fn now(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(with(|world| world.now_ns))
     }
 
     /// A number that differs where two runs differ.
