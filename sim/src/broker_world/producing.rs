@@ -74,10 +74,8 @@ async fn produce(outside: &Outside, topic: Uuid, reference: ProducerRef, produce
             }
         }
         if unanswered.len() >= UNANSWERED_MAX || random::below(12) == 0 {
-            for answer in unanswered.drain(..) {
-                if let Ok(answer) = answer {
-                    answer.await;
-                }
+            for answer in unanswered.drain(..).flatten() {
+                answer.await;
             }
         }
         if random::below(3) == 0 {
