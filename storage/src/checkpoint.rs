@@ -20,7 +20,8 @@ use crate::stats;
 
 /// Runs until the shard stops; the last pass, which leaves the ring empty, is [`finish`]'s.
 pub(crate) async fn run(shard: Rc<Shard>) {
-    let mut tabled_at = shard.queue.borrow().last_complete;
+    // The last write that a table names which leaves nothing more to be said.
+    let mut tabled_at = Some(shard.queue.borrow().last_complete);
     while !shard.gate.is_closing() {
         let woken = shard.checkpoint_wake.wait();
         let failed = shard.queue.borrow().failed.is_some();
@@ -29,7 +30,7 @@ pub(crate) async fn run(shard: Rc<Shard>) {
         }
         let last = shard.queue.borrow().last_complete;
         let is_clean = shard.dirty.borrow().is_empty();
-        if is_clean && last == tabled_at {
+        if is_clean && tabled_at == Some(last) {
             shard.checkpoint_asleep.set(true);
             woken.await;
             shard.checkpoint_asleep.set(false);
@@ -42,14 +43,27 @@ pub(crate) async fn run(shard: Rc<Shard>) {
         let quiet = is_quiet(&shard);
         let idle = pass(&shard, quiet).await;
         match write_table(&shard).await {
-            Ok(last_sequence) => tabled_at = last_sequence,
+            Ok(table) => tabled_at = (!may_say_more(&shard, table)).then_some(table.last_sequence),
             Err(error) => {
                 stop_journal(&shard, &error);
                 return;
             }
         }
         close_idle(idle).await;
+        if quiet && tabled_at.is_none() {
+            let progress = shard.progress.wait();
+            let _ = clock::timeout(Duration::from_millis(limits::CHECKPOINT_QUIET_MS / 4), progress).await;
+        }
     }
+}
+
+/// Where the last table asked for more of the ring than a later one will: a segment was still being closed. Without that
+/// later one a shard that falls quiet would leave its ring used, and a restart something to redo.
+fn may_say_more(shard: &Shard, table: Tabled) -> bool {
+    let is_closing = |log: &Rc<LogInner>| log.state.borrow().open.iter().any(|segment| segment.closing);
+    table.redo_from <= table.last_sequence
+        && (shard.logs.borrow().values().any(is_closing)
+            || survey(shard).1.is_none_or(|needed| needed > table.redo_from))
 }
 
 fn is_quiet(shard: &Shard) -> bool {
@@ -129,8 +143,15 @@ async fn close_idle(idle: Vec<(Rc<LogInner>, u64)>) {
     }
 }
 
-/// Writes what is in the segments into the older table, then frees the ring up to it. Returns the last write it names.
-pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
+/// What a table says of the ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Tabled {
+    last_sequence: u64,
+    redo_from: u64,
+}
+
+/// Writes what is in the segments into the older table, then frees the ring up to it.
+pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<Tabled, FileError> {
     let (records, needed) = survey(shard);
     let (redo_from, last_sequence) = {
         let queue = shard.queue.borrow();
@@ -147,7 +168,7 @@ pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
     queue.space.free_before(redo_from.0);
     drop(queue);
     shard.journal_wake.notify_all();
-    Ok(last_sequence)
+    Ok(Tabled { last_sequence, redo_from: redo_from.0 })
 }
 
 /// What the table says of each log, and the oldest journal write that any of them still needs.
