@@ -16,6 +16,9 @@ use wire::batch::{BatchBuilder, Batches, Compression, ProducerStamp, RecordRef, 
 
 use crate::history::{History, Mark};
 
+/// Nothing takes so long in virtual time but a stall.
+const STALL: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// What a machine is put through.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -35,6 +38,7 @@ pub struct Plan {
     pub journal_write_bytes_max: usize,
     pub chunk_bytes_max: usize,
     pub bypass_bytes_min: usize,
+    pub allocation_step_bytes_min: u64,
 }
 
 impl Default for Plan {
@@ -53,6 +57,7 @@ impl Default for Plan {
             journal_write_bytes_max: 32 << 10,
             chunk_bytes_max: 16 << 10,
             bypass_bytes_min: 12 << 10,
+            allocation_step_bytes_min: 16 << 10,
         }
     }
 }
@@ -68,7 +73,7 @@ impl Plan {
             journal_write_bytes_max: self.journal_write_bytes_max,
             chunk_bytes_max: self.chunk_bytes_max,
             bypass_bytes_min: self.bypass_bytes_min,
-            allocation_step_bytes_min: 16 << 10,
+            allocation_step_bytes_min: self.allocation_step_bytes_min,
             ..StorageOptions::new("/data")
         }
     }
@@ -126,7 +131,8 @@ impl Plan {
                 logs[(uid - 1) as usize].append(batch, header, &acks, under_way.len() as u64);
                 under_way.push((uid, mark));
             } else if under_way.len() > answered {
-                acks.wait().await;
+                let answered = clock::timeout(STALL, acks.wait()).await;
+                assert!(answered.is_ok(), "a produce waits for good: {:?}", stores[0].stats());
             } else {
                 clock::sleep(std::time::Duration::from_millis(random::below(1_500))).await;
             }

@@ -9,46 +9,67 @@ use std::time::Duration;
 
 use runtime::clock;
 use runtime::file::FileError;
+use runtime::task;
 
 use crate::journal::ring;
-use crate::journal::table::TableRecord;
+use crate::journal::table::{TableRecord, table_space};
 use crate::limits;
 use crate::log::LogInner;
 use crate::log::state::LogState;
 use crate::shard::Shard;
 use crate::stats;
 
+/// A table that has no space on the disk is tried again so much later.
+const FULL_DISK_RETRY: Duration = Duration::from_millis(limits::CHECKPOINT_QUIET_MS);
+
 /// Runs until the shard stops; the last pass, which leaves the ring empty, is [`finish`]'s.
 pub(crate) async fn run(shard: Rc<Shard>) {
     let mut tabled_at = shard.queue.borrow().last_complete;
+    // Appends up to the last look at idle files, and when it was.
+    let (mut looked_at, mut looked) = (0, clock::now());
     while !shard.gate.is_closing() {
         let woken = shard.checkpoint_wake.wait();
-        let failed = shard.queue.borrow().failed.is_some();
-        if failed {
+        let (has_failed, last, has_no_room) = {
+            let queue = shard.queue.borrow();
+            (queue.failed.is_some(), queue.last_complete, queue.has_no_room)
+        };
+        if has_failed {
             return;
         }
-        let last = shard.queue.borrow().last_complete;
-        let is_clean = shard.dirty.borrow().is_empty();
-        if is_clean && last == tabled_at {
+        let is_done = shard.dirty.borrow().is_empty() && last == tabled_at;
+        let appended = shard.counters.appended_batches.get();
+        if is_done && has_no_room {
+            if let Some(reason) = held_up_by(&shard) {
+                crate::journal::writer::stop(&shard, &reason);
+                return;
+            }
+        } else if is_done && looked_at == appended {
             shard.checkpoint_asleep.set(true);
             woken.await;
             shard.checkpoint_asleep.set(false);
+            looked = clock::now();
             continue;
         }
-        if !is_due(&shard) {
+        let are_old = looked.elapsed() >= Duration::from_millis(limits::CHECKPOINT_AGE_MS);
+        if !has_no_room && !are_old && !is_due(&shard) {
             let _ = clock::timeout(Duration::from_millis(limits::CHECKPOINT_QUIET_MS / 4), woken).await;
             continue;
         }
         let quiet = is_quiet(&shard);
-        let idle = pass(&shard, quiet).await;
+        pass(&shard, quiet).await;
         match write_table(&shard).await {
             Ok(last_sequence) => tabled_at = last_sequence,
+            // Nothing was written: the slots are as they were, and it is tried again when there may be room.
+            Err(error) if error.is_out_of_space() => clock::sleep(FULL_DISK_RETRY).await,
             Err(error) => {
                 stop_journal(&shard, &error);
                 return;
             }
         }
-        close_idle(idle).await;
+        if quiet || are_old {
+            close_idle(&shard, quiet).await;
+            (looked_at, looked) = (appended, clock::now());
+        }
     }
 }
 
@@ -64,14 +85,12 @@ fn is_due(shard: &Shard) -> bool {
         || is_quiet(shard)
 }
 
-/// Writes dirty logs, oldest first: all that were dirty at the beginning. Returns those that may be let go of, with
-/// what they had appended before.
-async fn pass(shard: &Rc<Shard>, everything: bool) -> Vec<(Rc<LogInner>, u64)> {
+/// Writes dirty logs, oldest first: all that were dirty at the beginning.
+async fn pass(shard: &Rc<Shard>, everything: bool) {
     let last_sequence = shard.queue.borrow().last_complete;
-    let mut idle = Vec::new();
     loop {
         let progress = shard.progress.wait();
-        let under_way = start_runs(shard, last_sequence, everything, &mut idle);
+        let under_way = start_runs(shard, last_sequence, everything);
         if shard.queue.borrow().failed.is_some() {
             break;
         }
@@ -81,9 +100,13 @@ async fn pass(shard: &Rc<Shard>, everything: bool) -> Vec<(Rc<LogInner>, u64)> {
         if !everything && under_way == 0 && !is_due(shard) {
             break;
         }
-        progress.await;
+        if under_way > 0 {
+            progress.await;
+        } else {
+            // Those looked at were in their segments already; nothing is under way that would wake us for the others.
+            task::yield_now().await;
+        }
     }
-    idle
 }
 
 fn oldest(shard: &Shard) -> Option<u64> {
@@ -91,12 +114,7 @@ fn oldest(shard: &Shard) -> Option<u64> {
 }
 
 /// Starts runs for the oldest logs and returns how many are under way or waited for.
-fn start_runs(
-    shard: &Rc<Shard>,
-    last_sequence: u64,
-    everything: bool,
-    idle: &mut Vec<(Rc<LogInner>, u64)>,
-) -> usize {
+fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool) -> usize {
     let pressed = everything || shard.counters.dirty_bytes.get() >= shard.options.dirty_bytes_max() / 2;
     let runs_max = if pressed { limits::CHECKPOINT_RUNS_PRESSED } else { limits::CHECKPOINT_RUNS_PACED };
     let due: Vec<_> = {
@@ -106,19 +124,18 @@ fn start_runs(
     let mut under_way = 0;
     for (_, uid) in due {
         let Some(log) = shard.logs.borrow().get(&uid).cloned() else { continue };
-        let is_new = log.state.borrow().run.is_none();
         if log.start_checkpoint() {
             under_way += 1;
-        }
-        if everything && is_new {
-            let appends = log.state.borrow().appends;
-            idle.push((log, appends));
         }
     }
     under_way
 }
 
-async fn close_idle(idle: Vec<(Rc<LogInner>, u64)>) {
+/// Lets go of the files of logs in which nothing has happened since the last look, or of all when the shard is quiet.
+async fn close_idle(shard: &Rc<Shard>, quiet: bool) {
+    let logs = shard.logs.borrow();
+    let idle: Vec<_> = logs.values().filter_map(|log| Some((log.clone(), log.idle_since(quiet)?))).collect();
+    drop(logs);
     for (log, appends) in idle {
         log.snapshot_producers(limits::PRODUCER_SNAPSHOT_INTERVAL_BYTES).await;
         let file = log.take_idle_file(appends);
@@ -131,6 +148,12 @@ async fn close_idle(idle: Vec<(Rc<LogInner>, u64)>) {
 
 /// Writes what is in the segments into the older table, then frees the ring up to it. Returns the last write it names.
 pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
+    let space = table_space(shard.logs.borrow().len());
+    let slots = shard.ring.borrow().slots_to_extend(space);
+    if let Some(slots) = slots {
+        ring::extend_slots(&slots, space).await?;
+        shard.ring.borrow_mut().slots_extended(space);
+    }
     let (records, needed) = survey(shard);
     let (redo_from, last_sequence) = {
         let queue = shard.queue.borrow();
@@ -144,6 +167,7 @@ pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
     stats::add(&shard.counters.tables, 1);
     let mut queue = shard.queue.borrow_mut();
     queue.redo_from = redo_from;
+    queue.has_no_room = false;
     queue.space.free_before(redo_from.0);
     drop(queue);
     shard.journal_wake.notify_all();
@@ -178,6 +202,20 @@ impl LogState {
             log_start: self.log_start,
         })
     }
+}
+
+/// Why the ring will never go on, if so: its oldest bytes belong to a partition that cannot be written, and all else has been.
+/// Then the shard refuses what comes instead of letting it wait for good.
+fn held_up_by(shard: &Shard) -> Option<String> {
+    let logs = shard.logs.borrow();
+    let needs = |log: &Rc<LogInner>| Some((log.state.borrow().needed_sequence()?, log.clone()));
+    let (_, oldest) = logs.values().filter_map(needs).min_by_key(|(sequence, _)| *sequence)?;
+    let state = oldest.state.borrow();
+    let reason = state.read_only.as_ref()?;
+    Some(format!(
+        "no room: it has to keep the bytes of partition {}, which cannot be written: {reason}",
+        state.uid
+    ))
 }
 
 /// Without tables the ring cannot go on: nothing more is acknowledged.

@@ -18,6 +18,9 @@ pub const RING_FILE_BYTES_DEFAULT: u64 = 64 << 20;
 /// A ring needs somewhere to go while the oldest file is still needed.
 pub const RING_FILES_MIN: u32 = 2;
 
+/// Space of a new table slot: 1,362 partitions. It is taken ahead, because a disk that is full must not stop the ring.
+pub const TABLE_BYTES_RESERVED: u64 = 64 << 10;
+
 /// Larger gathered writes gain nothing (2.2 GB/s at 1 MiB) and make the next one wait longer.
 pub const JOURNAL_WRITE_BYTES_MAX: usize = 1 << 20;
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
@@ -58,7 +61,8 @@ pub const COLD_READ_BYTES_MAX: usize = 1 << 20;
 pub const DELETE_STEP_BYTES: u64 = 4 << 20;
 pub const DELETE_STEP_INTERVAL_MS: u64 = 10;
 
-/// Dirty bytes older than this are written to their segment although nothing presses.
+/// So often everything dirty is written to its segment although nothing presses, and files of partitions that have gone idle are let
+/// go: a look at every log of the shard.
 pub const CHECKPOINT_AGE_MS: u64 = 4_000;
 /// After this long without an append everything dirty is written and the table names the last write.
 pub const CHECKPOINT_QUIET_MS: u64 = 1_000;
@@ -66,6 +70,7 @@ pub const CHECKPOINT_QUIET_MS: u64 = 1_000;
 const _: () = assert!((JOURNAL_WRITE_BYTES_MAX as u64).is_multiple_of(PAGE));
 const _: () = assert!((CHUNK_BYTES_MAX as u64).is_multiple_of(PAGE));
 const _: () = assert!(RING_FILE_BYTES_DEFAULT.is_multiple_of(PAGE));
+const _: () = assert!(TABLE_BYTES_RESERVED.is_multiple_of(PAGE));
 const _: () = assert!(RING_FILE_BYTES_DEFAULT >= 2 * JOURNAL_WRITE_BYTES_MAX as u64);
 const _: () = assert!(BYPASS_BYTES_MIN < JOURNAL_WRITE_BYTES_MAX / 2);
 

@@ -50,6 +50,8 @@ pub(crate) struct Queue {
     pub(crate) last_complete: u64,
     /// The oldest write a durable table still asks for, and where it lies within the ring.
     pub(crate) redo_from: (u64, u64),
+    /// The writer has something, and neither ring nor budget has had room for it since the last table.
+    pub(crate) has_no_room: bool,
     pub(crate) failed: Option<String>,
     pub(crate) stopping: bool,
 }
@@ -153,7 +155,16 @@ impl Shard {
     }
 
     pub(crate) fn dirty_fell(&self, bytes: u64) {
+        let was_full = self.is_dirty_full();
         self.counters.dirty_bytes.set(self.counters.dirty_bytes.get() - bytes);
+        if was_full && !self.is_dirty_full() {
+            self.journal_wake.notify_all();
+        }
+    }
+
+    /// What is journaled and not in a segment has reached its limit: the journal waits for the checkpointer.
+    pub(crate) fn is_dirty_full(&self) -> bool {
+        self.counters.dirty_bytes.get() >= self.options.dirty_bytes_max()
     }
 
     /// Puts bytes at the end of a log's tail and makes room for them in the cache.

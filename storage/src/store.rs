@@ -42,6 +42,7 @@ impl Store {
             next_sequence: state.next_sequence,
             last_complete: state.next_sequence - 1,
             redo_from: (state.next_sequence, state.next_place),
+            has_no_room: false,
             failed: None,
             stopping: false,
         };

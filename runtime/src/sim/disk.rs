@@ -70,8 +70,8 @@ pub(crate) struct DiskState {
     lies: bool,
     faults: Vec<Fault>,
     locks: BTreeMap<PathBuf, ProcessId>,
-    /// How often each path was opened.
-    opens: BTreeMap<PathBuf, u64>,
+    /// How often each path was opened, and how many of its handles have not been dropped.
+    opens: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl Default for DiskState {
@@ -229,7 +229,14 @@ impl DiskState {
     }
 
     pub(crate) fn count_open(&mut self, path: &Path) {
-        *self.opens.entry(path.to_owned()).or_default() += 1;
+        let (opened, held) = self.opens.entry(path.to_owned()).or_default();
+        (*opened, *held) = (*opened + 1, *held + 1);
+    }
+
+    pub(crate) fn count_close(&mut self, path: &Path) {
+        if let Some((_, held)) = self.opens.get_mut(path) {
+            *held -= 1;
+        }
     }
 
     pub(crate) fn lock(&mut self, path: &Path, process: ProcessId) -> Result<(), ProcessId> {
@@ -355,11 +362,11 @@ impl Disk {
         world::with(|world| world.disk.capacity.saturating_sub(world.disk.free_bytes()))
     }
 
-    /// How often files were opened whose path contains `part`.
-    pub fn opens(&self, part: &str) -> u64 {
+    /// How often files were opened whose path contains `part`, and how many handles of them are held now.
+    pub fn opens(&self, part: &str) -> (u64, u64) {
         world::with(|world| {
             let opens = world.disk.opens.iter().filter(|(path, _)| path.to_string_lossy().contains(part));
-            opens.map(|(_, count)| count).sum()
+            opens.fold((0, 0), |sum, (_, (opened, held))| (sum.0 + opened, sum.1 + held))
         })
     }
 

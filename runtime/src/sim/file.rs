@@ -25,6 +25,12 @@ struct Shared {
     options: OpenOptions,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        world::try_with(|world| world.disk.count_close(&self.path));
+    }
+}
+
 /// A call that takes a while, as one on the disk does.
 async fn call<R>(
     operation: &'static str,
@@ -39,13 +45,14 @@ async fn call<R>(
 impl File {
     pub async fn open(path: &Path, options: OpenOptions) -> Result<File, FileError> {
         let inode = call("open", path, |world| {
-            world.disk.count_open(path);
-            match (world.disk.find(path), options.create) {
+            let inode = match (world.disk.find(path), options.create) {
                 (Ok(_), Create::New) => Err(io::ErrorKind::AlreadyExists.into()),
                 (Ok(inode), _) => Ok(inode),
                 (Err(error), Create::Never) => Err(error),
                 (Err(_), _) => world.disk.create(path, DiskState::new_file()),
-            }
+            }?;
+            world.disk.count_open(path);
+            Ok(inode)
         })
         .await?;
         Ok(File { shared: Rc::new(Shared { inode, path: path.to_owned(), options }) })

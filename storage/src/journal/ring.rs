@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::journal::format::FLAG_WRITTEN;
 use crate::journal::table::{Table, TableRecord};
-use crate::limits::{PAGE, page_ceil};
+use crate::limits::{PAGE, TABLE_BYTES_RESERVED, page_ceil};
 use crate::options::{Durability, StorageOptions};
 
 /// Where the next write goes.
@@ -123,6 +123,8 @@ pub(crate) struct Ring {
     pub(crate) flags: u16,
     files: Vec<File>,
     tables: [File; 2],
+    /// Both table slots have their space up to here.
+    tables_reserved: u64,
     generation: u64,
     ring_files: u32,
     ring_file_bytes: u64,
@@ -159,7 +161,9 @@ impl Ring {
             open_for_writing(&folder.join(table_file_name(0)), options.durability).await?,
             open_for_writing(&folder.join(table_file_name(1)), options.durability).await?,
         ];
+        let tables_reserved = tables[0].size().await?.min(tables[1].size().await?);
         Ok(Self {
+            tables_reserved,
             uuid: state.uuid,
             start_epoch: state.start_epoch,
             flags: flags_of(options.durability),
@@ -173,6 +177,15 @@ impl Ring {
 
     pub(crate) fn file(&self, place: Place) -> &File {
         &self.files[place.file as usize]
+    }
+
+    /// The slots, if they have no space yet for a table of so many bytes.
+    pub(crate) fn slots_to_extend(&self, table_bytes: u64) -> Option<[File; 2]> {
+        (table_bytes > self.tables_reserved).then(|| self.tables.clone())
+    }
+
+    pub(crate) fn slots_extended(&mut self, table_bytes: u64) {
+        self.tables_reserved = self.tables_reserved.max(table_bytes);
     }
 
     /// The next table, to be written with [`write_table`]. Taken apart so that no borrow is held over the write.
@@ -200,6 +213,19 @@ impl Ring {
     }
 }
 
+/// Takes the disk space of a table in both slots. Before the table is made: where the disk is full nothing has happened, and the
+/// slots still hold what they held.
+pub(crate) async fn extend_slots(slots: &[File; 2], table_bytes: u64) -> Result<(), FileError> {
+    for slot in slots {
+        let size = slot.size().await?;
+        if size < table_bytes {
+            slot.allocate(size, table_bytes - size).await?;
+            slot.datasync().await?;
+        }
+    }
+    Ok(())
+}
+
 /// Overwrites a slot with a table, in one write.
 pub(crate) async fn write_table(slot: &File, table: &Table) -> Result<(), FileError> {
     let encoded = table.encode();
@@ -222,7 +248,7 @@ pub(crate) async fn create(options: &StorageOptions, ring: u16) -> Result<Uuid, 
         fill_with_zeros(&folder.join(ring_file_name(number)), options.ring_file_bytes).await?;
     }
     for slot in 0..2 {
-        fill_with_zeros(&folder.join(table_file_name(slot)), PAGE).await?;
+        fill_with_zeros(&folder.join(table_file_name(slot)), TABLE_BYTES_RESERVED).await?;
     }
     file::sync_folder(&folder).await?;
     file::sync_folder(&options.rings_folder()).await?;

@@ -67,6 +67,11 @@ pub struct Table {
     pub records: Vec<TableRecord>,
 }
 
+/// The space a table of so many records takes in its slot.
+pub(crate) fn table_space(records: usize) -> u64 {
+    crate::limits::page_ceil((TABLE_HEADER_BYTES + records * TABLE_RECORD_BYTES) as u64)
+}
+
 impl Table {
     /// The table's bytes, not padded.
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -23,11 +23,15 @@ pub(crate) async fn run(shard: Rc<Shard>) {
     loop {
         let woken = shard.journal_wake.wait();
         match gather(&shard) {
-            Gathered::Write(items, bytes) => write(&shard, items, bytes).await,
+            Gathered::Write(items, bytes) => {
+                shard.queue.borrow_mut().has_no_room = false;
+                write(&shard, items, bytes).await;
+            }
             Gathered::Nothing if is_over(&shard) => break,
             Gathered::Nothing => woken.await,
             Gathered::RingFull => {
                 stats::add(&shard.counters.ring_full_stalls, 1);
+                shard.queue.borrow_mut().has_no_room = true;
                 shard.checkpoint_wake.notify_all();
                 woken.await;
             }
@@ -49,7 +53,7 @@ enum Gathered {
 
 /// Takes entries from the queued logs until a write is full or the queue empty.
 fn gather(shard: &Rc<Shard>) -> Gathered {
-    let room = shard.queue.borrow().space.room() as usize;
+    let room = if shard.is_dirty_full() { 0 } else { shard.queue.borrow().space.room() as usize };
     let bytes_max = room.min(shard.options.journal_write_bytes_max);
     let mut bytes = WRITE_HEADER_BYTES;
     let mut items = Vec::new();

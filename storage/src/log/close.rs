@@ -61,6 +61,16 @@ impl LogInner {
         Ok(())
     }
 
+    /// The number of appends of a log that holds a file and in which none has happened since this was asked last, or in which
+    /// none is expected now.
+    pub(crate) fn idle_since(&self, quiet: bool) -> Option<u64> {
+        let mut state = self.state.borrow_mut();
+        let appends = state.appends;
+        let is_idle = std::mem::replace(&mut state.appends_seen, appends) == appends || quiet;
+        let holds_file = state.open.front().is_some_and(|segment| segment.file.is_some());
+        (is_idle && holds_file && state.is_quiet()).then_some(appends)
+    }
+
     /// Lets go of the file and the page of a log in which nothing has happened since `appends`. Returns the file, for
     /// the caller to close.
     pub(crate) fn take_idle_file(&self, appends: u64) -> Option<File> {

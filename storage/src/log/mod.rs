@@ -98,6 +98,7 @@ impl Log {
             read_only: None,
             removed: false,
             appends: 0,
+            appends_seen: 0,
         };
         let inner = LogInner { shard: shard.clone(), state: RefCell::new(state), readable: Event::new() };
         Self { inner: Rc::new(inner) }

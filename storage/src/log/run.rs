@@ -48,7 +48,7 @@ impl LogInner {
     /// Begins to write the log's oldest journaled bytes, if it may begin now; false where there is nothing to wait for.
     pub(crate) fn start_checkpoint(self: &Rc<Self>) -> bool {
         let mut state = self.state.borrow_mut();
-        if state.run.is_some() || state.remainder.is_some() {
+        if state.run.is_some() {
             return true;
         }
         if state.entry_in_flight {

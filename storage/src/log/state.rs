@@ -113,6 +113,8 @@ pub(crate) struct LogState {
     pub(crate) removed: bool,
     /// The latest append, in [`runtime::clock`] terms; for closing what is idle.
     pub(crate) appends: u64,
+    /// As `appends` was when the checkpointer last looked for idle logs.
+    pub(crate) appends_seen: u64,
 }
 
 impl LogState {
