@@ -25,6 +25,9 @@ const STEPS_MAX: u64 = 20_000_000;
 /// Longer than everything dirty waits for a checkpoint and its table.
 const QUIET: Duration = Duration::from_millis(2_500);
 
+/// The first uid that no catalog of a test has given.
+const UID_LIMIT: u64 = 100_000;
+
 /// How a process of the machine ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Crash {
@@ -218,7 +221,7 @@ impl Opening {
         runtime::file::create_folder_all(Path::new("/data")).await?;
         runtime::file::sync_folder(Path::new("/")).await?;
         let options = self.plan.options();
-        let recovery = recover(&options, self.shards, &self.specs(), PartitionUid(1_000)).await?;
+        let recovery = recover(&options, self.shards, &self.specs(), PartitionUid(UID_LIMIT)).await?;
         storage::remove_spare_rings(&options, self.shards).await?;
         Ok(recovery)
     }

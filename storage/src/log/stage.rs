@@ -41,9 +41,10 @@ impl LogInner {
         if state.run == Some(RunKind::Bypass) {
             return Stage::Nothing;
         }
-        let room = bytes_left.saturating_sub(ENTRY_HEADER_BYTES + 8);
+        // Where not even an entry's header fits there is no room for a note either, which has no bytes.
+        let room = bytes_left.checked_sub(ENTRY_HEADER_BYTES + 8);
         if let Some(remainder) = state.remainder.take() {
-            if remainder.bytes.len() > room {
+            if room.is_none_or(|room| remainder.bytes.len() > room) {
                 state.remainder = Some(remainder);
                 return Stage::NoRoom;
             }
@@ -60,6 +61,7 @@ impl LogInner {
         if first_length >= bypass_bytes_min && !has_lead {
             return Stage::Nothing;
         }
+        let Some(room) = room else { return Stage::NoRoom };
         let lead_bytes = state.lead_of_next().len();
         let only_lead = first_length >= bypass_bytes_min;
         if lead_bytes + if only_lead { 0 } else { first_length } > room {
