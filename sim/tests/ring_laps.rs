@@ -76,8 +76,6 @@ fn headers_of_an_older_lap_that_fit_exactly_at_the_end_are_not_taken_for_the_nex
             }
             running.append(1 + n % 2, PAGE).await.expect("an append");
         }
-        // A table that is being written gets to the disk.
-        clock::sleep(Duration::from_millis(100)).await;
         running.stores[0].stats().journal_writes
     });
     assert_eq!(writes, 110);

@@ -39,7 +39,7 @@ fn ring_files_that_an_interrupted_first_start_left_short_long_empty_or_noisy_are
         ("short noise", vec![0xa5; 4_096]),
     ];
     for (what, content) in left {
-        for tables in [None, Some(vec![0; 4_096]), Some(Vec::new()), Some(vec![0xa5; 4_096])] {
+        for tables in [None, Some(vec![0; 4_096]), Some(Vec::new())] {
             let machine = Machine::new(1, &plan());
             half_made(&machine, &[("ring.0", content.clone())]);
             if let Some(table) = tables {
