@@ -37,11 +37,12 @@ pub enum Crash {
 
 impl Crash {
     /// Every way, the worst first.
-    pub const ALL: [Crash; 7] = [
+    pub const ALL: [Crash; 8] = [
         Crash::PowerCut(Unflushed::Lost),
         Crash::PowerCut(Unflushed::Garbled),
         Crash::PowerCut(Unflushed::Drawn),
         Crash::PowerCut(Unflushed::Kept),
+        Crash::Kill(UnderWay::Cached),
         Crash::Kill(UnderWay::Late),
         Crash::Kill(UnderWay::Lost),
         Crash::Kill(UnderWay::Drawn),

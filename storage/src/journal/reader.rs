@@ -57,7 +57,11 @@ impl Reader {
         let mut files = Vec::new();
         for number in 0..shape.files {
             let path = folder.join(ring_file_name(number));
-            files.push(wait_for_late_writes(&path).await?);
+            let file = wait_for_late_writes(&path).await?;
+            // What is read may stand in the device's cache only. It is served from this start on, so the ring has to hold it also
+            // after a power cut, for a start that finds the newest table rotten.
+            file.datasync().await?;
+            files.push(file);
         }
         Ok(Self { files, shape, window: None })
     }

@@ -14,8 +14,10 @@ const LATE_WRITE_NS_MAX: u64 = 50_000_000;
 pub enum UnderWay {
     /// Each lands now, later, in part or never, as the seed has it.
     Drawn,
-    /// All land at once.
+    /// All land at once, on the device.
     Landed,
+    /// All land at once, in the device's cache: a power cut may still take them.
+    Cached,
     /// All land later, up to 50 ms after the process is gone.
     Late,
     /// None lands.
@@ -47,11 +49,13 @@ pub(crate) fn kill(world: &mut State, process: ProcessId, under_way: UnderWay) {
             UnderWay::Landed => 0,
             UnderWay::Late => 3,
             UnderWay::Lost => 2,
+            UnderWay::Cached => 4,
         };
         match fate {
             0 => world.disk.land(&write),
             1 => world.disk.tear(&write, &mut world.rng),
             2 => drop(write),
+            4 => world.disk.put(write.inode, write.position, &write.bytes),
             _ => land_late(world, write),
         }
     }
