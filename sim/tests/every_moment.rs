@@ -89,7 +89,7 @@ fn a_crash_at_any_moment_of_a_clean_stop() {
 
 #[test]
 fn a_crash_at_any_moment_of_a_recovery() {
-    crash_at_each(&plan(), &Crash::ALL, dirty, async |running| assert!(running.writes_redone > 2));
+    crash_at_each(&plan(), &Crash::ALL, dirty, async |running| assert!(running.writes_redone > 0));
 }
 
 #[test]

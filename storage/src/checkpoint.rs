@@ -133,9 +133,10 @@ fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool) -> usize 
 
 /// Lets go of the files of logs in which nothing has happened since the last look, or of all when the shard is quiet.
 async fn close_idle(shard: &Rc<Shard>, quiet: bool) {
-    let logs = shard.logs.borrow();
-    let idle: Vec<_> = logs.values().filter_map(|log| Some((log.clone(), log.idle_since(quiet)?))).collect();
-    drop(logs);
+    let idle: Vec<_> = {
+        let logs = shard.logs.borrow();
+        logs.values().filter_map(|log| Some((log.clone(), log.idle_since(quiet)?))).collect()
+    };
     for (log, appends) in idle {
         log.snapshot_producers(limits::PRODUCER_SNAPSHOT_INTERVAL_BYTES).await;
         let file = log.take_idle_file(appends);
