@@ -320,3 +320,52 @@ fn spare_rings_go_whole_and_are_not_asked_for_again() {
         }
     }
 }
+
+#[test]
+fn a_ring_file_that_was_cut_or_deleted_refuses_the_start_and_a_repair_says_what_it_gives_up() {
+    for (case, length) in
+        [("deleted", None), ("emptied", Some(0)), ("cut", Some(20_000)), ("odd", Some(100_001))]
+    {
+        let world = stopped();
+        let ring = PathBuf::from("/data/journal/0/ring.1");
+        match length {
+            Some(length) => change(&world, &ring, |bytes| bytes.truncate(length)),
+            None => remove(&world, ring),
+        }
+        let options = storage::StorageOptions { rings_before: 1, ..plan().options() };
+        let specs = plan().specs(1);
+        let error = on(&world, {
+            let (options, specs) = (options.clone(), specs.clone());
+            async move { recover(&options, 1, &specs, PartitionUid(1_000)).await.err() }
+        });
+        let error = error.expect(case).to_string();
+        assert!(error.contains("/data/journal/0/ring.1"), "{case}: {error}");
+        let export = Path::new("/rescued");
+        let losses = on(&world, {
+            let (options, specs) = (options.clone(), specs.clone());
+            async move { storage::repair::apply(&options, 1, &specs, PartitionUid(1_000), export).await.unwrap() }
+        });
+        assert!(!losses.is_empty(), "{case}");
+        // It was stopped cleanly: nothing was in the ring alone.
+        assert_served(&world, case);
+        on(&world, async move { drop(recover(&options, 1, &specs, PartitionUid(1_000)).await.unwrap()) });
+    }
+}
+
+#[test]
+fn a_segment_of_an_odd_length_is_appended_to_like_any_other() {
+    for beyond in [1, 100, 4_095, 4_097, 9_999] {
+        let world = stopped();
+        let ends_at = (BATCHES - 4 * BATCHES_A_SEGMENT) as usize * BATCH_BYTES;
+        change(&world, &file_of(1, 4, "log"), |bytes| bytes.resize(ends_at + beyond, 7));
+        on(&world, async {
+            let store = open().await;
+            for sequence in BATCHES..BATCHES + 20 {
+                assert_eq!(append(&log(&store, 1), sequence).await.base_offset, sequence);
+            }
+            store.stop().await.unwrap();
+        });
+        let read = on(&world, async { read(&log(&open().await, 1), 0).await });
+        assert!(read.1.is_ok() && read.0 == BATCHES + 20, "{beyond}: {read:?}");
+    }
+}

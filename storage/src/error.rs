@@ -106,6 +106,14 @@ pub enum RecoveryError {
     )]
     UnclearEnd { path: String, position: u64, reason: String },
     #[error(
+        "the journal's file {path} was cut: it has {length} bytes of {expected}, and acknowledged batches may have been behind them. Nothing was changed. {REPAIR}"
+    )]
+    RingFileCut { path: String, length: u64, expected: u64 },
+    #[error(
+        "the journal's file {path} is gone, and acknowledged batches may have been in it. Nothing was changed. Put it back, or: {REPAIR}"
+    )]
+    RingFileLost { path: String },
+    #[error(
         "the journal in {folder} is missing or empty although the last start left one there: acknowledged batches may have been in it. Nothing was changed. Put the folder back, or: {REPAIR}"
     )]
     RingLost { folder: String },

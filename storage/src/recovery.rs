@@ -395,6 +395,9 @@ async fn begin_ring(
 ) -> Result<RingState, RecoveryError> {
     let (before, next_sequence, next_file) = match held {
         Some(ring) => {
+            if options.salvage {
+                ring.make_whole().await?;
+            }
             (ring.table.clone(), ring.next_sequence(), (ring.last_file() + 1) % ring.table.ring_files)
         }
         None => {

@@ -134,6 +134,8 @@ impl File {
     }
 
     pub async fn zero_range(&self, position: u64, length: u64) -> Result<(), FileError> {
+        let page = PAGE_BYTES as u64;
+        assert!(position.is_multiple_of(page) && length.is_multiple_of(page), "{position} {length}");
         self.writes_ended().await;
         let (start, end) = (position as usize, (position + length) as usize);
         self.change("zero a range of", move |world, inode| {

@@ -66,6 +66,25 @@ impl Reader {
         Ok(Self { files, shape, window: None })
     }
 
+    /// A file that is shorter than it was made, and its length. A ring has no table before all its files are whole.
+    pub(crate) async fn cut_file(&self) -> Result<Option<(&Path, u64)>, FileError> {
+        for file in &self.files {
+            let length = file.size().await?;
+            if length < self.shape.file_bytes {
+                return Ok(Some((file.path(), length)));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) async fn make_whole(&self) -> Result<(), FileError> {
+        for file in &self.files {
+            file.allocate(0, self.shape.file_bytes).await?;
+            file.datasync().await?;
+        }
+        Ok(())
+    }
+
     /// One ring file by itself, for reading only; it counts as file 0.
     pub(crate) async fn of_file(path: &Path, shape: Shape) -> Result<Self, FileError> {
         let file = File::open(path, OpenOptions::read()).await?;

@@ -67,7 +67,22 @@ impl ScannedRing {
             let lost = RecoveryError::TablesLost { folder: folder.display().to_string() };
             return if slots.are_both_used() && !options.salvage { Err(lost) } else { Ok(None) };
         };
-        let mut reader = Reader::open(&folder, shape).await?;
+        let mut reader = match Reader::open(&folder, shape).await {
+            Err(error) if error.is_not_found() => {
+                let lost = RecoveryError::RingFileLost { path: error.path.display().to_string() };
+                return if options.salvage { Ok(None) } else { Err(lost) };
+            }
+            opened => opened?,
+        };
+        let cut = reader.cut_file().await?.map(|(path, length)| RecoveryError::RingFileCut {
+            path: path.display().to_string(),
+            length,
+            expected: shape.file_bytes,
+        });
+        let cut = match cut {
+            Some(cut) if !options.salvage => return Err(cut),
+            cut => cut,
+        };
         let has_only_one_table = !slots.are_sound();
         let last_write = match newest {
             Some(_) if !has_only_one_table => None,
@@ -79,7 +94,7 @@ impl ScannedRing {
                     let is_older = last.header.start_epoch > table.start_epoch;
                     let tails = if is_older { Tails::Unrecorded } else { Tails::Known };
                     let table = Table { start_epoch: last.header.start_epoch, ..table };
-                    let refused = None;
+                    let refused = cut;
                     let ring =
                         Self { number, folder, table, chain, tails, has_only_one_table, refused, reader };
                     return Ok(Some(ring));
@@ -100,10 +115,15 @@ impl ScannedRing {
         match ring.rot(ended_by, last_write.as_ref()).await? {
             Some(rot) if !options.salvage => Err(rot),
             rot => {
-                ring.refused = rot;
+                ring.refused = rot.or(cut);
                 Ok(Some(ring))
             }
         }
+    }
+
+    /// Gives files that were cut their length back. Only for a repair.
+    pub(crate) async fn make_whole(&self) -> Result<(), FileError> {
+        self.reader.make_whole().await
     }
 
     /// The entries of one link, whose checksum was right when the chain was followed.

@@ -116,6 +116,12 @@ impl LogInner {
             // Both wait for writes that a killed process left in flight; the second removes what they left beyond the end.
             file.allocate(0, PAGE).await?;
             size = file.size().await?;
+            if !size.is_multiple_of(PAGE) {
+                // A length that no broker leaves, or that of a segment once closed: all is written in whole pages.
+                file.allocate(size, page_ceil(size) - size).await?;
+                file.datasync().await?;
+                size = page_ceil(size);
+            }
             let beyond = page_ceil(end);
             if size > beyond {
                 file.zero_range(beyond, size - beyond).await?;
