@@ -4,8 +4,10 @@ mod connection;
 mod ledger;
 mod load;
 mod process;
+mod retry;
 
 pub(crate) use connection::Connection;
-pub(crate) use ledger::{Ledger, Required};
+pub(crate) use ledger::{Ledger, Lost, Required};
 pub(crate) use load::{Load, LoadOptions, Sent};
 pub(crate) use process::BrokerProcess;
+pub(crate) use retry::retry;

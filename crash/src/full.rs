@@ -37,8 +37,8 @@ pub(crate) fn run(parent: Option<&Path>, program: &Path, seed: u64, kind: FileSy
     let mut phase = 0;
     let refusal = loop {
         let sent = load(&broker, &ledger, &seed, phase)?;
-        let (refused, words) = (sent.refused, sent.last_refusal.clone());
-        ledger.add(sent);
+        let (refused, words) = (sent.refused, sent.first_refusal.clone());
+        ledger.add(&sent);
         phase += 1;
         if refused > 0 {
             break words.unwrap_or_default();
@@ -51,7 +51,7 @@ pub(crate) fn run(parent: Option<&Path>, program: &Path, seed: u64, kind: FileSy
     sleep(PHASE);
     let sent = load(&broker, &ledger, &seed, phase)?;
     let resumed = sent.acknowledged.len();
-    ledger.add(sent);
+    ledger.add(&sent);
     ensure!(resumed > 0, "nothing is taken although there is room again:\n{}", broker.words());
     broker.kill_9()?;
     let broker = BrokerProcess::start(program, &data, folder.path())?;

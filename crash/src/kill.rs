@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::broker::{BrokerProcess, Connection, Ledger, Load, LoadOptions, Required};
+use crate::broker::{BrokerProcess, Connection, Ledger, Load, LoadOptions, Required, Sent, retry};
 use crate::clock::now_ns;
 use crate::host::WorkFolder;
 use crate::seed::Seed;
@@ -20,9 +20,10 @@ pub(crate) fn run(parent: Option<&Path>, program: &Path, seed: u64, rounds: u64)
     let data = folder.path().join("data");
     let mut seed = Seed::new(seed);
     let mut ledger = Ledger::default();
+    let mut sent = Sent::default();
     for round in 0..rounds {
         let mut round_seed = seed.fork(round);
-        let what = play_round(program, &data, folder.path(), round, &mut round_seed, &mut ledger)
+        let what = play_round(program, &data, folder.path(), round, &mut round_seed, &mut ledger, &mut sent)
             .with_context(|| format!("round {round}"))?;
         println!(
             "kill -9 round {round}: {what}; {} records acknowledged so far",
@@ -42,6 +43,7 @@ fn play_round(
     round: u64,
     seed: &mut Seed,
     ledger: &mut Ledger,
+    sent_before: &mut Sent,
 ) -> Result<String> {
     let mut starts_killed = 0;
     if round > 0 && seed.chance(40) {
@@ -57,6 +59,9 @@ fn play_round(
     if round == 0 {
         create_topics(broker.address(), ledger)?;
     }
+    let (retried, repeated) = retry(broker.address(), sent_before)?;
+    let sent_again = retried.len();
+    ledger.acknowledge(retried);
     if seed.chance(20) {
         refuse_a_second(program, data, scratch)?;
     }
@@ -76,10 +81,14 @@ fn play_round(
         broker.kill_9()?
     }
     let sent = load.stop()?;
-    let refused = sent.refused;
-    ledger.add(sent);
+    let (refused, reconnects) = (sent.refused, sent.reconnects);
+    ledger.add(&sent);
+    *sent_before = sent;
     let end = if is_clean { "SIGTERM" } else { "killed" };
-    Ok(format!("{starts_killed} starts killed, {end} after {load_ms} ms, {refused} refused"))
+    Ok(format!(
+        "{starts_killed} starts killed, {end} after {load_ms} ms, {refused} refused, {reconnects} connections dropped, \
+         {sent_again} unanswered and {repeated} answered batches of the round before sent again"
+    ))
 }
 
 pub(crate) fn create_topics(address: &str, ledger: &mut Ledger) -> Result<()> {
@@ -91,12 +100,17 @@ pub(crate) fn create_topics(address: &str, ledger: &mut Ledger) -> Result<()> {
     Ok(())
 }
 
-fn refuse_a_second(program: &Path, data: &Path, scratch: &Path) -> Result<()> {
+pub(crate) fn refuse_a_second(program: &Path, data: &Path, scratch: &Path) -> Result<()> {
     let scratch = scratch.join("second");
     std::fs::create_dir_all(&scratch)?;
     let mut second = BrokerProcess::spawn(program, data, &scratch)?;
     let status = second.wait_for_end(Duration::from_secs(10)).context("a second broker on the folder")?;
     ensure!(!status.success(), "a second broker on the folder ended without an error");
+    let words = second.words();
+    ensure!(
+        words.contains(&*data.to_string_lossy()) && words.contains("holds it"),
+        "a second broker on the folder does not say who holds it: {words}"
+    );
     ensure!(
         !second.words().contains("panicked"),
         "a second broker on the folder panicked: {}",

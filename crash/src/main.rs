@@ -3,10 +3,12 @@
 mod bad_input;
 mod broker;
 mod clock;
+mod damage;
 mod disk;
 mod full;
 mod host;
 mod kill;
+mod late;
 mod powercut;
 mod seed;
 mod selfcheck;
@@ -58,6 +60,18 @@ enum Test {
         #[arg(long, default_value_t = 10)]
         rounds: u64,
     },
+    /// Files damaged behind the broker's back, one at a time; starts killed in a row; a second broker.
+    Damage {
+        #[command(flatten)]
+        broker: Broker,
+    },
+    /// kill -9 on a slow disk: writes that land when their process is gone. Split over ext4 and XFS.
+    LateWrites {
+        #[command(flatten)]
+        broker: Broker,
+        #[arg(long, default_value_t = 6)]
+        rounds: u64,
+    },
     /// A disk that is full, on ext4 and XFS.
     FullDisk {
         #[command(flatten)]
@@ -87,6 +101,11 @@ fn main() -> anyhow::Result<()> {
     match command.test {
         Test::SelfCheck { cuts, seconds } => selfcheck::run(folder, seed, cuts, seconds),
         Test::Kill9 { broker, rounds } => kill::run(folder, &broker.corelog, seed, rounds),
+        Test::Damage { broker } => damage::run(folder, &broker.corelog, seed),
+        Test::LateWrites { broker, rounds } => {
+            late::run(folder, &broker.corelog, seed, rounds.div_ceil(2), host::FileSystemKind::Ext4)?;
+            late::run(folder, &broker.corelog, seed, rounds / 2, host::FileSystemKind::Xfs)
+        }
         Test::FullDisk { broker } => {
             full::run(folder, &broker.corelog, seed, host::FileSystemKind::Ext4)?;
             full::run(folder, &broker.corelog, seed, host::FileSystemKind::Xfs)

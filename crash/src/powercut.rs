@@ -103,7 +103,7 @@ impl Rounds<'_> {
         sleep(Duration::from_millis(1500 + self.seed.below(1500)));
         let ended_ns = now_ns();
         broker.kill_9()?;
-        self.ledger.add(load.stop()?);
+        self.ledger.add(&load.stop()?);
         self.life += 1;
         Ok(Life { recorder: mount.stop()?, started_ns, ready_ns, ended_ns })
     }

@@ -24,6 +24,22 @@ pub(crate) struct Frame {
     pub(crate) payload: Bytes,
 }
 
+/// The broker answered a fetch with an error.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) partition: u32,
+    pub(crate) offset: i64,
+    pub(crate) code: ErrorCode,
+}
+
+impl std::error::Error for Refused {}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "fetch of partition {} at {}: {}", self.partition, self.offset, self.code)
+    }
+}
+
 pub(crate) struct Connection {
     stream: TcpStream,
     builder: BodyBuilder,
@@ -104,8 +120,17 @@ impl Connection {
     }
 
     pub(crate) fn create_topic(&mut self, name: &str, partitions: u32) -> Result<Uuid> {
-        let message =
-            CreateTopic { name: name.into(), partitions, settings: Vec::new(), validate_only: false };
+        self.create_topic_with(name, partitions, &[])
+    }
+
+    pub(crate) fn create_topic_with(
+        &mut self,
+        name: &str,
+        partitions: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<Uuid> {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let message = CreateTopic { name: name.into(), partitions, settings, validate_only: false };
         let (reply, _) = self.call::<_, CreateTopicReply>(&message)?;
         ensure!(reply.code.is_none(), "cannot create {name}: {} {}", reply.code, reply.message);
         Ok(reply.topic_id)
@@ -123,7 +148,7 @@ impl Connection {
             Fetch { topic_id, partition, offset, bytes_max: FETCH_BYTES, bytes_min: 0, wait_ms_max: 0 };
         let (reply, payload) = self.call::<_, FetchReply>(&message)?;
         if reply.code != ErrorCode::None {
-            bail!("fetch of partition {partition} at {offset}: {}", reply.code);
+            return Err(Refused { partition, offset, code: reply.code }.into());
         }
         Ok((reply.high_watermark, payload))
     }

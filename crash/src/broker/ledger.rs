@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use uuid::Uuid;
 use wire::batch::{Batches, check_stored, records};
+use wire::codes::ErrorCode;
 
-use super::connection::Connection;
+use super::connection::{Connection, Refused};
 use super::load::{Acknowledged, Sent, identify};
 
 /// Which promises count: all, or those made by a moment.
@@ -15,6 +16,18 @@ use super::load::{Acknowledged, Sent, identify};
 pub(crate) enum Required {
     All,
     AcknowledgedBy(u64),
+}
+
+/// Where a partition may have lost what was acknowledged: from which offset on.
+pub(crate) type Lost = HashMap<(Uuid, u32), u64>;
+
+/// What a broker serves of damaged data.
+#[derive(Default)]
+pub(crate) struct Judged {
+    /// Acknowledged records that were found.
+    pub(crate) found: u64,
+    /// Partitions whose reader was told of damage, each with the error.
+    pub(crate) told: Vec<String>,
 }
 
 /// (producer, sequence) of each record of one partition, by offset.
@@ -38,12 +51,20 @@ impl Ledger {
         self.topics.iter().map(|(_, id, partitions, _)| (*id, *partitions)).collect()
     }
 
-    pub(crate) fn add(&mut self, sent: Sent) {
-        self.acknowledged.extend(sent.acknowledged);
+    pub(crate) fn add(&mut self, sent: &Sent) {
+        self.acknowledged.extend(&sent.acknowledged);
     }
 
     pub(crate) fn acknowledged_records(&self) -> u64 {
         self.acknowledged.iter().map(|entry| u64::from(entry.count)).sum()
+    }
+
+    pub(crate) fn acknowledge(&mut self, entries: Vec<Acknowledged>) {
+        self.acknowledged.extend(entries);
+    }
+
+    pub(crate) fn topic_named(&self, name: &str) -> Option<Uuid> {
+        self.topics.iter().find(|topic| topic.0 == name).map(|topic| topic.1)
     }
 
     /// Forgets what was promised after a moment: a rebuilt disk goes on from there.
@@ -70,7 +91,8 @@ impl Ledger {
             let found = found.with_context(|| format!("topic {name} was acknowledged and is gone"))?;
             ensure!(found.partitions.len() == *partitions as usize, "topic {name} has other partitions");
             for partition in 0..*partitions {
-                let read = read_partition(&mut connection, *id, partition)
+                let mut read = Contents::new();
+                read_partition(&mut connection, *id, partition, &mut read)
                     .with_context(|| format!("topic {name} partition {partition}"))?;
                 contents.insert((*id, partition), read);
             }
@@ -94,6 +116,49 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Reads back what a broker serves of damaged data. Each acknowledged record is there, or its reader was told, or it
+    /// is one that may be lost.
+    pub(crate) fn judge(&self, address: &str, may_lose: &Lost) -> Result<Judged> {
+        let mut connection = Connection::open(address)?;
+        let mut judged = Judged::default();
+        for (name, id, partitions, _) in &self.topics {
+            for partition in 0..*partitions {
+                let mut contents = Contents::new();
+                let read = read_partition(&mut connection, *id, partition, &mut contents);
+                let was_told = match read {
+                    Ok(()) => false,
+                    Err(error) if is_told(&error) => {
+                        judged.told.push(format!("{name}: {error:#}"));
+                        true
+                    }
+                    Err(error) => return Err(error.context(format!("topic {name} partition {partition}"))),
+                };
+                let served_to = contents.len() as u64;
+                let may_end =
+                    |last: u64| was_told || may_lose.get(&(*id, partition)).is_some_and(|lost| last >= *lost);
+                let own = |entry: &&Acknowledged| (entry.topic_id, entry.partition) == (*id, partition);
+                for entry in self.acknowledged.iter().filter(own) {
+                    let end = entry.base_offset as u64 + u64::from(entry.count);
+                    if end > served_to && may_end(end - 1) {
+                        continue;
+                    }
+                    check_entry(entry, Some(&contents))?;
+                    judged.found += u64::from(entry.count);
+                }
+            }
+        }
+        Ok(judged)
+    }
+}
+
+/// The reader was told that data is damaged: no other error stands for that.
+fn is_told(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Refused>()
+        .is_some_and(|refused| matches!(refused.code, ErrorCode::CorruptLog | ErrorCode::StorageFailed))
+}
+
 fn check_entry(entry: &Acknowledged, contents: Option<&Contents>) -> Result<()> {
     let contents = contents.context("acknowledged records in a partition that was not read")?;
     for index in 0..u64::from(entry.count) {
@@ -115,8 +180,12 @@ fn check_entry(entry: &Acknowledged, contents: Option<&Contents>) -> Result<()> 
 }
 
 /// All records in order. Nothing doubled follows from each producer's numbers growing within the partition.
-fn read_partition(connection: &mut Connection, topic_id: Uuid, partition: u32) -> Result<Contents> {
-    let mut contents = Contents::new();
+fn read_partition(
+    connection: &mut Connection,
+    topic_id: Uuid,
+    partition: u32,
+    contents: &mut Contents,
+) -> Result<()> {
     let mut last_of: HashMap<u64, u64> = HashMap::new();
     loop {
         let offset = contents.len() as i64;
@@ -126,7 +195,7 @@ fn read_partition(connection: &mut Connection, topic_id: Uuid, partition: u32) -
                 high_watermark == offset,
                 "nothing to read at {offset}, below the high watermark {high_watermark}"
             );
-            return Ok(contents);
+            return Ok(());
         }
         for batch in Batches::new(&payload) {
             let (range, header) = batch?;

@@ -1,15 +1,19 @@
 //! Producers whose every record can be known again: its value follows from who sent it as which number.
+//!
+//! They are idempotent, and at times drop their connection with requests under way: what was not answered is sent again,
+//! in its order. A retry that is stored twice shows as a record that comes twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use uuid::Uuid;
 use wire::batch::{BatchBuilder, Compression, ProducerStamp, RecordRef};
+use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::native::{Produce, ProduceAcks};
 
@@ -18,8 +22,19 @@ use crate::clock::now_ns;
 use crate::seed::Seed;
 
 const IN_FLIGHT_MAX: usize = 16;
+/// A broker knows a retry as one of the last five batches of its producer in the partition.
+pub(super) const REMEMBERED_BATCHES: usize = 5;
+/// Of a thousand batches, so many are followed by a connection that is dropped with requests under way.
+const DROPS_PER_MILLE: u64 = 5;
+/// Behind all ids that a connection gives.
+const UNSENT_FROM: u64 = 1 << 60;
+/// No test's producers have an id that the broker gave.
+const PRODUCER_IDS_FROM: i64 = 1 << 40;
 /// 16 bytes of identity, then noise.
 const IDENTITY_BYTES: usize = 16;
+
+/// A partition of a topic.
+type Place = (Uuid, u32);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acknowledged {
@@ -30,6 +45,26 @@ pub(crate) struct Acknowledged {
     pub(crate) producer: u64,
     pub(crate) first_sequence: u64,
     pub(crate) at_ns: u64,
+}
+
+/// A batch that was sent, to be sent again.
+#[derive(Clone)]
+pub(crate) struct SentBatch {
+    /// Without an offset while it is not answered.
+    pub(crate) entry: Acknowledged,
+    pub(crate) bytes: Bytes,
+    base_sequence: i32,
+}
+
+impl SentBatch {
+    pub(super) fn place(&self) -> Place {
+        (self.entry.topic_id, self.entry.partition)
+    }
+
+    pub(super) fn send(&self, connection: &mut Connection) -> Result<u64> {
+        let Acknowledged { topic_id, partition, .. } = self.entry;
+        connection.send(&Produce { topic_id, partition, deadline_ms: 0, acknowledge: true }, &self.bytes)
+    }
 }
 
 #[derive(Clone)]
@@ -47,25 +82,43 @@ pub(crate) struct LoadOptions {
 pub(crate) struct Sent {
     pub(crate) acknowledged: Vec<Acknowledged>,
     pub(crate) refused: u64,
-    pub(crate) last_refusal: Option<String>,
+    pub(crate) first_refusal: Option<String>,
+    /// The last acknowledged batches of each producer in each partition.
+    pub(crate) recent: Vec<SentBatch>,
+    /// What was under way when the broker went, in its order.
+    pub(crate) unanswered: Vec<SentBatch>,
+    pub(crate) reconnects: u64,
 }
 
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
     producers: Vec<JoinHandle<Sent>>,
 }
 
 impl Load {
     pub(crate) fn start(options: &LoadOptions) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let producers = (0..options.producers)
             .map(|index| {
-                let (options, stop) = (options.clone(), Arc::clone(&stop));
+                let (options, stop, acknowledged) = (options.clone(), stop.clone(), acknowledged.clone());
                 let number = options.first_producer + index;
-                spawn(move || Producer::run(&options, number, &stop))
+                spawn(move || Producer::run(&options, number, &stop, &acknowledged))
             })
             .collect();
-        Self { stop, producers }
+        Self { stop, acknowledged, producers }
+    }
+
+    /// Resolves when so many records are acknowledged.
+    pub(crate) fn wait_for(&self, records: u64) -> Result<()> {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let started = Instant::now();
+        while self.acknowledged.load(Ordering::Relaxed) < records {
+            let found = self.acknowledged.load(Ordering::Relaxed);
+            ensure!(started.elapsed() < LIMIT, "{found} of {records} records acknowledged in {LIMIT:?}");
+            sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// Ends the load, whether the broker still lives or not.
@@ -76,27 +129,47 @@ impl Load {
             let sent = producer.join().ok().context("a producer panicked")?;
             all.acknowledged.extend(sent.acknowledged);
             all.refused += sent.refused;
-            all.last_refusal = sent.last_refusal.or(all.last_refusal);
+            all.first_refusal = all.first_refusal.or(sent.first_refusal);
+            all.recent.extend(sent.recent);
+            all.unanswered.extend(sent.unanswered);
+            all.reconnects += sent.reconnects;
         }
         Ok(all)
     }
 }
 
-struct Producer {
+struct Producer<'a> {
     number: u64,
     next_sequence: u64,
     seed: Seed,
-    in_flight: HashMap<u64, Acknowledged>,
+    /// By request, so in the order of sending.
+    in_flight: BTreeMap<u64, SentBatch>,
+    /// The sequence of each partition's next batch, as the broker counts.
+    next_base_sequence: HashMap<Place, i32>,
+    /// Refused at some batch: nothing is sent before all that was under way is answered.
+    refused: HashSet<Place>,
+    recent: HashMap<Place, VecDeque<SentBatch>>,
     sent: Sent,
+    acknowledged: &'a AtomicU64,
 }
 
-impl Producer {
-    fn run(options: &LoadOptions, number: u64, stop: &AtomicBool) -> Sent {
-        let seed = options.seed.fork(number);
-        let mut this =
-            Self { number, next_sequence: 0, seed, in_flight: HashMap::new(), sent: Sent::default() };
-        // The connection breaks when the broker is killed: what was acknowledged until then counts.
+impl<'a> Producer<'a> {
+    fn run(options: &LoadOptions, number: u64, stop: &AtomicBool, acknowledged: &'a AtomicU64) -> Sent {
+        let mut this = Self {
+            number,
+            next_sequence: 0,
+            seed: options.seed.fork(number),
+            in_flight: BTreeMap::new(),
+            next_base_sequence: HashMap::new(),
+            refused: HashSet::new(),
+            recent: HashMap::new(),
+            sent: Sent::default(),
+            acknowledged,
+        };
+        // The connection breaks for good when the broker is killed: what was acknowledged until then counts.
         let _broken = this.produce(options, stop);
+        this.sent.unanswered = this.in_flight.into_values().collect();
+        this.sent.recent = this.recent.into_values().flatten().collect();
         this.sent
     }
 
@@ -105,24 +178,16 @@ impl Producer {
         while !stop.load(Ordering::Relaxed) {
             let (topic_id, partitions) =
                 options.topics[self.seed.below(options.topics.len() as u64) as usize];
-            let partition = self.seed.below(u64::from(partitions)) as u32;
-            let (batch, count) = self.next_batch()?;
-            let produce = Produce { topic_id, partition, deadline_ms: 0, acknowledge: true };
-            let id = connection.send(&produce, &batch)?;
-            let first_sequence = self.next_sequence - u64::from(count);
-            let producer = self.number;
-            let pending = Acknowledged {
-                topic_id,
-                partition,
-                base_offset: -1,
-                count,
-                producer,
-                first_sequence,
-                at_ns: 0,
-            };
-            self.in_flight.insert(id, pending);
-            while self.in_flight.len() >= IN_FLIGHT_MAX {
+            let place = (topic_id, self.seed.below(u64::from(partitions)) as u32);
+            while self.must_wait(place) {
                 self.receive(&mut connection)?;
+            }
+            let batch = self.next_batch(place)?;
+            let id = batch.send(&mut connection)?;
+            self.in_flight.insert(id, batch);
+            if self.seed.below(1000) < DROPS_PER_MILLE {
+                drop(connection);
+                connection = self.connect_again(&options.address)?;
             }
             if self.seed.chance(5) {
                 sleep(Duration::from_millis(self.seed.below(20)));
@@ -134,39 +199,91 @@ impl Producer {
         Ok(())
     }
 
+    fn must_wait(&mut self, place: Place) -> bool {
+        let under_way = self.in_flight.values().filter(|batch| batch.place() == place).count();
+        if under_way == 0 {
+            self.refused.remove(&place);
+        }
+        self.in_flight.len() >= IN_FLIGHT_MAX
+            || under_way >= REMEMBERED_BATCHES
+            || self.refused.contains(&place)
+    }
+
+    /// A new connection on which everything unanswered is sent once more.
+    fn connect_again(&mut self, address: &str) -> Result<Connection> {
+        let mut connection = Connection::open(address)?;
+        self.sent.reconnects += 1;
+        let batches: Vec<SentBatch> = std::mem::take(&mut self.in_flight).into_values().collect();
+        let mut outcome = Ok(());
+        for (id_if_unsent, batch) in (UNSENT_FROM..).zip(batches) {
+            // When the broker is gone in the middle of it, the rest is not forgotten.
+            let sent = outcome.as_ref().ok().map(|()| batch.send(&mut connection));
+            let id = match sent {
+                Some(Ok(id)) => id,
+                Some(Err(error)) => {
+                    outcome = Err(error);
+                    id_if_unsent
+                }
+                None => id_if_unsent,
+            };
+            self.in_flight.insert(id, batch);
+        }
+        outcome?;
+        Ok(connection)
+    }
+
     fn receive(&mut self, connection: &mut Connection) -> Result<()> {
         let frame = connection.receive()?;
         let at_ns = now_ns();
         if frame.header.kind == MessageKind::Error {
-            self.in_flight.remove(&frame.header.correlation_id);
-            self.sent.refused += 1;
+            let batch = self.in_flight.remove(&frame.header.correlation_id);
+            self.refuse(&batch.context("an error about nothing")?, ErrorCode::Internal)?;
             return Ok(());
         }
         if frame.header.kind != MessageKind::ProduceAcks {
             return Ok(());
         }
         for ack in ProduceAcks::read(&frame.body)? {
-            let pending = self.in_flight.remove(&ack.correlation_id);
-            let mut pending = pending.context("an acknowledgement of nothing")?;
-            if ack.code.is_none() {
-                pending.base_offset = ack.base_offset;
-                pending.at_ns = at_ns;
-                self.sent.acknowledged.push(pending);
-            } else {
-                self.sent.refused += 1;
-                self.sent.last_refusal = Some(ack.code.to_string());
-                // A broker without room is asked again, but not at full speed.
-                sleep(Duration::from_millis(2));
+            let batch = self.in_flight.remove(&ack.correlation_id);
+            let mut batch = batch.context("an acknowledgement of nothing")?;
+            if !ack.code.is_none() {
+                self.refuse(&batch, ack.code)?;
+                continue;
+            }
+            batch.entry.base_offset = ack.base_offset;
+            batch.entry.at_ns = at_ns;
+            self.sent.acknowledged.push(batch.entry);
+            self.acknowledged.fetch_add(u64::from(batch.entry.count), Ordering::Relaxed);
+            let recent = self.recent.entry(batch.place()).or_default();
+            recent.push_back(batch);
+            if recent.len() > REMEMBERED_BATCHES {
+                recent.pop_front();
             }
         }
         Ok(())
     }
 
+    /// The partition goes on with the sequence of the first batch that was not stored.
+    fn refuse(&mut self, batch: &SentBatch, code: ErrorCode) -> Result<()> {
+        self.sent.refused += 1;
+        self.sent.first_refusal.get_or_insert_with(|| code.to_string());
+        if code == ErrorCode::StorageFailed {
+            bail!("the batch may or may not be stored: {code}");
+        }
+        let next = self.next_base_sequence.entry(batch.place()).or_default();
+        *next = (*next).min(batch.base_sequence);
+        self.refused.insert(batch.place());
+        // A broker without room is asked again, but not at full speed.
+        sleep(Duration::from_millis(2));
+        Ok(())
+    }
+
     /// Mostly a few small records; at times one large enough to go round the journal.
-    fn next_batch(&mut self) -> Result<(Bytes, u32)> {
+    fn next_batch(&mut self, place: Place) -> Result<SentBatch> {
         let mut builder = BatchBuilder::new(Compression::None);
         let large = self.seed.chance(1);
         let count = if large { 1 } else { 1 + self.seed.below(20) as u32 };
+        let first_sequence = self.next_sequence;
         for _ in 0..count {
             let bytes = if large { 300_000 + self.seed.below(400_000) } else { self.seed.below(2000) };
             let value = value(self.number, self.next_sequence, bytes as usize);
@@ -175,7 +292,16 @@ impl Producer {
                 RecordRef { timestamp_ms: 1_700_000_000_000, key: None, value: Some(&value), headers: &[] };
             builder.append(&record)?;
         }
-        Ok((builder.finish(ProducerStamp::NONE)?, count))
+        let next = self.next_base_sequence.entry(place).or_default();
+        let base_sequence = *next;
+        *next += count as i32;
+        let producer_id = PRODUCER_IDS_FROM + self.number.cast_signed();
+        let bytes = builder.finish(ProducerStamp { producer_id, producer_epoch: 0, base_sequence })?;
+        let (topic_id, partition) = place;
+        let producer = self.number;
+        let entry =
+            Acknowledged { topic_id, partition, base_offset: -1, count, producer, first_sequence, at_ns: 0 };
+        Ok(SentBatch { entry, bytes, base_sequence })
     }
 }
 

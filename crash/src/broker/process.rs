@@ -28,7 +28,13 @@ impl BrokerProcess {
         Self::spawn_with(program, data, scratch, &[])
     }
 
-    fn spawn_with(program: &Path, data: &Path, scratch: &Path, arguments: &[&str]) -> Result<Self> {
+    /// The same with more arguments.
+    pub(crate) fn spawn_with(
+        program: &Path,
+        data: &Path,
+        scratch: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let ready_file = scratch.join("ready.json");
         let _absent = fs::remove_file(&ready_file);
         let log = scratch.join("broker.log");
@@ -69,14 +75,25 @@ impl BrokerProcess {
     }
 
     pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
+        match self.ready_or_refused()? {
+            None => Ok(()),
+            Some(words) => bail!("the broker ended instead of serving:\n{words}"),
+        }
+    }
+
+    /// Waits until it serves, or until it ends with an error: then its words.
+    pub(crate) fn ready_or_refused(&mut self) -> Result<Option<String>> {
         let started = Instant::now();
         loop {
             if let Some(address) = self.read_ready_file() {
                 self.address = address;
-                return Ok(());
+                return Ok(None);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("the broker ended with {status} instead of serving:\n{}", self.words());
+                if status.code().is_none_or(|code| code == 0) {
+                    bail!("the start ended with {status}, which is no refusal:\n{}", self.words());
+                }
+                return Ok(Some(self.words()));
             }
             if started.elapsed() > START_TIMEOUT {
                 bail!("the broker was not ready after {START_TIMEOUT:?}:\n{}", self.words());

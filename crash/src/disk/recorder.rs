@@ -10,7 +10,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -67,6 +70,8 @@ pub(crate) struct Recorder {
     live: File,
     spool: File,
     log: Mutex<Log>,
+    /// How long a write that begins now is under way before it reaches the disk.
+    write_delay_ms: AtomicU64,
 }
 
 impl Recorder {
@@ -80,7 +85,14 @@ impl Recorder {
             super::rebuild::copy_sparse(&File::open(base)?, &live)?;
         }
         live.set_len(bytes)?;
-        Ok(Self { base, bytes, live, spool: open("spool")?, log: Mutex::default() })
+        Ok(Self {
+            base,
+            bytes,
+            live,
+            spool: open("spool")?,
+            log: Mutex::default(),
+            write_delay_ms: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -97,6 +109,22 @@ impl Recorder {
 
     pub(crate) fn events(&self) -> Vec<Event> {
         self.lock().events.clone()
+    }
+
+    /// Makes the disk slow for the writes that begin from now on.
+    pub(crate) fn delay_writes(&self, delay: Duration) {
+        self.write_delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How many writes had begun at this moment and had not reached the disk.
+    pub(crate) fn writes_under_way_at(&self, moment_ns: u64) -> u64 {
+        let log = self.lock();
+        let is_late = |event: &&Event| {
+            matches!(event, Event::Write { .. })
+                && event.started_ns() < moment_ns
+                && event.ended_ns() > moment_ns
+        };
+        log.events.iter().filter(is_late).count() as u64
     }
 
     pub(crate) fn read(&self, position: u64, length: usize) -> io::Result<Vec<u8>> {
@@ -122,6 +150,10 @@ impl Recorder {
             started_ns,
             ended_ns: IN_FLIGHT,
         });
+        let delay_ms = self.write_delay_ms.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            sleep(Duration::from_millis(delay_ms));
+        }
         self.live.write_all_at(bytes, position)?;
         self.finish(index);
         Ok(())

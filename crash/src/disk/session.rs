@@ -35,7 +35,8 @@ impl RecordedMount {
         let recorder = Arc::new(Recorder::new(&options.folder, options.bytes, options.base)?);
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("corelog-crash".into()), MountOption::RW];
-        config.n_threads = Some(2);
+        // Enough that slow writes do not hold up reads.
+        config.n_threads = Some(8);
         let session = Session::new(OneFile::new(Arc::clone(&recorder)), &fuse_folder, &config)
             .and_then(Session::spawn)
             .context("cannot mount a FUSE file system: it takes root and /dev/fuse")?;
@@ -50,6 +51,10 @@ impl RecordedMount {
 
     pub(crate) fn path(&self) -> &Path {
         self.mount.as_ref().expect("mounted until stopped").path()
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Takes the file system down and keeps the log.
