@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use runtime::clock;
 use runtime::executor::ShardId;
+use runtime::file;
 use runtime::sim::{Fault, FaultKind, World};
 use sim::lives::Plan;
 use storage::{AckQueue, AppendError, Appended, Cursor, Log, PartitionUid, RecoveryError, Store, recover};
@@ -238,4 +239,29 @@ fn a_deleted_partition_leaves_no_folder_and_does_not_come_back() {
     let left: Vec<PathBuf> =
         world.disk().files().into_iter().filter(|path| path.to_string_lossy().contains("/1-1")).collect();
     assert_eq!(left, Vec::<PathBuf>::new());
+}
+
+/// The table of a quiet shard was written while the older segment was still being closed, and none followed: the ring
+/// stayed in use until somebody appended.
+#[test]
+fn a_quiet_shard_leaves_its_ring_empty_also_after_a_roll() {
+    for seed in 0..50 {
+        let world = World::new(seed);
+        on(&world, async {
+            let rolling = Plan { segment_bytes_max: 20_000, ..plan() };
+            file::create_folder_all(Path::new("/data")).await.unwrap();
+            let options = rolling.options();
+            let recovery = recover(&options, 1, &rolling.specs(1), PartitionUid(1_000)).await.unwrap();
+            let shard = recovery.shards.into_iter().next().unwrap();
+            let store = Store::open(options, ShardId(0), shard).await.unwrap();
+            for _ in 0..3 {
+                append(&log(&store, 1), 9_000).await.unwrap();
+            }
+            clock::sleep(Duration::from_secs(5)).await;
+            assert_eq!(store.stats().ring_bytes_used, 0);
+            let tables = store.stats().tables;
+            clock::sleep(Duration::from_secs(60)).await;
+            assert_eq!(store.stats().tables, tables, "a quiet shard writes no tables");
+        });
+    }
 }

@@ -24,7 +24,8 @@ const FULL_DISK_RETRY: Duration = Duration::from_millis(limits::CHECKPOINT_QUIET
 
 /// Runs until the shard stops; the last pass, which leaves the ring empty, is [`finish`]'s.
 pub(crate) async fn run(shard: Rc<Shard>) {
-    let mut tabled_at = shard.queue.borrow().last_complete;
+    // The last write that a table names which leaves nothing more to be said.
+    let mut tabled_at = Some(shard.queue.borrow().last_complete);
     // Appends up to the last look at idle files, and when it was.
     let (mut looked_at, mut looked) = (0, clock::now());
     while !shard.gate.is_closing() {
@@ -36,7 +37,7 @@ pub(crate) async fn run(shard: Rc<Shard>) {
         if has_failed {
             return;
         }
-        let is_done = shard.dirty.borrow().is_empty() && last == tabled_at;
+        let is_done = shard.dirty.borrow().is_empty() && tabled_at == Some(last);
         let appended = shard.counters.appended_batches.get();
         if is_done && has_no_room {
             if let Some(reason) = held_up_by(&shard) {
@@ -58,7 +59,7 @@ pub(crate) async fn run(shard: Rc<Shard>) {
         let quiet = is_quiet(&shard);
         pass(&shard, quiet).await;
         match write_table(&shard).await {
-            Ok(last_sequence) => tabled_at = last_sequence,
+            Ok(table) => tabled_at = (!may_say_more(&shard, table)).then_some(table.last_sequence),
             // Nothing was written: the slots are as they were, and it is tried again when there may be room.
             Err(error) if error.is_out_of_space() => clock::sleep(FULL_DISK_RETRY).await,
             Err(error) => {
@@ -70,7 +71,20 @@ pub(crate) async fn run(shard: Rc<Shard>) {
             close_idle(&shard, quiet).await;
             (looked_at, looked) = (appended, clock::now());
         }
+        if quiet && tabled_at.is_none() {
+            let progress = shard.progress.wait();
+            let _ = clock::timeout(Duration::from_millis(limits::CHECKPOINT_QUIET_MS / 4), progress).await;
+        }
     }
+}
+
+/// Where the last table asked for more of the ring than a later one will: a segment was still being closed. Without that
+/// later one a shard that falls quiet would leave its ring used, and a restart something to redo.
+fn may_say_more(shard: &Shard, table: Tabled) -> bool {
+    let is_closing = |log: &Rc<LogInner>| log.state.borrow().open.iter().any(|segment| segment.closing);
+    table.redo_from <= table.last_sequence
+        && (shard.logs.borrow().values().any(is_closing)
+            || survey(shard).1.is_none_or(|needed| needed > table.redo_from))
 }
 
 fn is_quiet(shard: &Shard) -> bool {
@@ -147,8 +161,15 @@ async fn close_idle(shard: &Rc<Shard>, quiet: bool) {
     }
 }
 
-/// Writes what is in the segments into the older table, then frees the ring up to it. Returns the last write it names.
-pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
+/// What a table says of the ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Tabled {
+    last_sequence: u64,
+    redo_from: u64,
+}
+
+/// Writes what is in the segments into the older table, then frees the ring up to it.
+pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<Tabled, FileError> {
     let space = table_space(shard.logs.borrow().len());
     let slots = shard.ring.borrow().slots_to_extend(space);
     if let Some(slots) = slots {
@@ -172,7 +193,7 @@ pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<u64, FileError> {
     queue.space.free_before(redo_from.0);
     drop(queue);
     shard.journal_wake.notify_all();
-    Ok(last_sequence)
+    Ok(Tabled { last_sequence, redo_from: redo_from.0 })
 }
 
 /// What the table says of each log, and the oldest journal write that any of them still needs.
