@@ -30,14 +30,17 @@ impl LogInner {
         drop(state);
         let log = self.clone();
         drop(task::spawn(async move {
-            if log.close_oldest().await.is_err() {
+            let closed = log.close_oldest().await;
+            if closed.is_err() {
                 // Closing only tidies: the next settled run tries again, and recovery closes what was left.
                 if let Some(segment) = log.state.borrow_mut().open.front_mut() {
                     segment.closing = false;
                 }
             }
             log.shard.progress.notify_all();
-            log.close_settled();
+            if closed.is_ok() {
+                log.close_settled();
+            }
         }));
     }
 
