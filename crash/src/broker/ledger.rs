@@ -1,6 +1,6 @@
 //! What the broker promised, and the check that it kept it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -36,6 +36,8 @@ type Contents = Vec<(u64, u64)>;
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
     acknowledged: Vec<Acknowledged>,
+    /// (producer, sequence) of records that were refused for certain.
+    not_stored: HashSet<(u64, u64)>,
     /// With when each was acknowledged.
     topics: Vec<(String, Uuid, u32, u64)>,
     /// What was read after an earlier crash: it was served, so it stays.
@@ -53,6 +55,7 @@ impl Ledger {
 
     pub(crate) fn add(&mut self, sent: &Sent) {
         self.acknowledged.extend(&sent.acknowledged);
+        self.not_stored.extend(&sent.not_stored);
     }
 
     pub(crate) fn acknowledged_records(&self) -> u64 {
@@ -94,6 +97,9 @@ impl Ledger {
                 let mut read = Contents::new();
                 read_partition(&mut connection, *id, partition, &mut read)
                     .with_context(|| format!("topic {name} partition {partition}"))?;
+                if let Some(record) = read.iter().find(|record| self.not_stored.contains(record)) {
+                    bail!("STORED: {record:?} (producer, sequence) of topic {name} partition {partition} was refused");
+                }
                 contents.insert((*id, partition), read);
             }
         }

@@ -2,6 +2,10 @@
 //!
 //! They are idempotent, and at times drop their connection with requests under way: what was not answered is sent again,
 //! in its order. A retry that is stored twice shows as a record that comes twice.
+//!
+//! What was refused is given up, and its partition goes on under the producer's next epoch. The number of a refused batch
+//! must not be used again: where it had been sent on a dropped connection as well, that first try may still be stored, and
+//! another batch of the same number would be taken for its retry.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -53,7 +57,8 @@ pub(crate) struct SentBatch {
     /// Without an offset while it is not answered.
     pub(crate) entry: Acknowledged,
     pub(crate) bytes: Bytes,
-    base_sequence: i32,
+    /// It was sent on a connection that was dropped: what is answered to the retry does not speak for the first try.
+    outcome_unknown: bool,
 }
 
 impl SentBatch {
@@ -83,6 +88,8 @@ pub(crate) struct Sent {
     pub(crate) acknowledged: Vec<Acknowledged>,
     pub(crate) refused: u64,
     pub(crate) first_refusal: Option<String>,
+    /// Refused at the only try: (producer, sequence) of records that must never be read.
+    pub(crate) not_stored: Vec<(u64, u64)>,
     /// The last acknowledged batches of each producer in each partition.
     pub(crate) recent: Vec<SentBatch>,
     /// What was under way when the broker went, in its order.
@@ -130,6 +137,7 @@ impl Load {
             all.acknowledged.extend(sent.acknowledged);
             all.refused += sent.refused;
             all.first_refusal = all.first_refusal.or(sent.first_refusal);
+            all.not_stored.extend(sent.not_stored);
             all.recent.extend(sent.recent);
             all.unanswered.extend(sent.unanswered);
             all.reconnects += sent.reconnects;
@@ -144,8 +152,8 @@ struct Producer<'a> {
     seed: Seed,
     /// By request, so in the order of sending.
     in_flight: BTreeMap<u64, SentBatch>,
-    /// The sequence of each partition's next batch, as the broker counts.
-    next_base_sequence: HashMap<Place, i32>,
+    /// The epoch and the sequence of each partition's next batch, as the broker counts.
+    next_stamp: HashMap<Place, (i16, i32)>,
     /// Refused at some batch: nothing is sent before all that was under way is answered.
     refused: HashSet<Place>,
     recent: HashMap<Place, VecDeque<SentBatch>>,
@@ -160,7 +168,7 @@ impl<'a> Producer<'a> {
             next_sequence: 0,
             seed: options.seed.fork(number),
             in_flight: BTreeMap::new(),
-            next_base_sequence: HashMap::new(),
+            next_stamp: HashMap::new(),
             refused: HashSet::new(),
             recent: HashMap::new(),
             sent: Sent::default(),
@@ -201,8 +209,11 @@ impl<'a> Producer<'a> {
 
     fn must_wait(&mut self, place: Place) -> bool {
         let under_way = self.in_flight.values().filter(|batch| batch.place() == place).count();
-        if under_way == 0 {
-            self.refused.remove(&place);
+        if under_way == 0 && self.refused.remove(&place) {
+            let (epoch, base_sequence) = self.next_stamp.entry(place).or_default();
+            (*epoch, *base_sequence) = (*epoch + 1, 0);
+            // Batches of an older epoch are refused whether they were stored or not.
+            self.recent.remove(&place);
         }
         self.in_flight.len() >= IN_FLIGHT_MAX
             || under_way >= REMEMBERED_BATCHES
@@ -215,7 +226,8 @@ impl<'a> Producer<'a> {
         self.sent.reconnects += 1;
         let batches: Vec<SentBatch> = std::mem::take(&mut self.in_flight).into_values().collect();
         let mut outcome = Ok(());
-        for (id_if_unsent, batch) in (UNSENT_FROM..).zip(batches) {
+        for (id_if_unsent, mut batch) in (UNSENT_FROM..).zip(batches) {
+            batch.outcome_unknown = true;
             // When the broker is gone in the middle of it, the rest is not forgotten.
             let sent = outcome.as_ref().ok().map(|()| batch.send(&mut connection));
             let id = match sent {
@@ -263,15 +275,17 @@ impl<'a> Producer<'a> {
         Ok(())
     }
 
-    /// The partition goes on with the sequence of the first batch that was not stored.
     fn refuse(&mut self, batch: &SentBatch, code: ErrorCode) -> Result<()> {
         self.sent.refused += 1;
         self.sent.first_refusal.get_or_insert_with(|| code.to_string());
         if code == ErrorCode::StorageFailed {
             bail!("the batch may or may not be stored: {code}");
         }
-        let next = self.next_base_sequence.entry(batch.place()).or_default();
-        *next = (*next).min(batch.base_sequence);
+        if !batch.outcome_unknown {
+            let Acknowledged { producer, first_sequence, count, .. } = batch.entry;
+            let records = first_sequence..first_sequence + u64::from(count);
+            self.sent.not_stored.extend(records.map(|sequence| (producer, sequence)));
+        }
         self.refused.insert(batch.place());
         // A broker without room is asked again, but not at full speed.
         sleep(Duration::from_millis(2));
@@ -292,16 +306,16 @@ impl<'a> Producer<'a> {
                 RecordRef { timestamp_ms: 1_700_000_000_000, key: None, value: Some(&value), headers: &[] };
             builder.append(&record)?;
         }
-        let next = self.next_base_sequence.entry(place).or_default();
-        let base_sequence = *next;
+        let (producer_epoch, next) = self.next_stamp.entry(place).or_default();
+        let (producer_epoch, base_sequence) = (*producer_epoch, *next);
         *next += count as i32;
         let producer_id = PRODUCER_IDS_FROM + self.number.cast_signed();
-        let bytes = builder.finish(ProducerStamp { producer_id, producer_epoch: 0, base_sequence })?;
+        let bytes = builder.finish(ProducerStamp { producer_id, producer_epoch, base_sequence })?;
         let (topic_id, partition) = place;
         let producer = self.number;
         let entry =
             Acknowledged { topic_id, partition, base_offset: -1, count, producer, first_sequence, at_ns: 0 };
-        Ok(SentBatch { entry, bytes, base_sequence })
+        Ok(SentBatch { entry, bytes, outcome_unknown: false })
     }
 }
 
