@@ -24,8 +24,10 @@ pub const TABLE_BYTES_RESERVED: u64 = 64 << 10;
 /// Larger gathered writes gain nothing (2.2 GB/s at 1 MiB) and make the next one wait longer.
 pub const JOURNAL_WRITE_BYTES_MAX: usize = 1 << 20;
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
-/// Writing twice costs more than a second flush from about 64 to 128 KiB on; the gain is 1.4 at 256 KiB.
-pub const BYPASS_BYTES_MIN: usize = 256 << 10;
+/// On an idle disk writing twice costs more than a second flush from about 64 to 128 KiB on. But a log that goes round the
+/// journal takes turns with it, and beside others a gathered write costs less processor time (`docs/performance.md`, 64 KiB
+/// batches). Where the disk cannot keep up, more is pending, and this is reached by itself.
+pub const BYPASS_BYTES_MIN: usize = 500 << 10;
 /// One run writes at most this much unless a single batch is larger: it bounds the copies in memory.
 pub const RUN_BYTES_MAX: u64 = 8 << 20;
 /// Chunks of one run under way at once.

@@ -299,7 +299,7 @@ impl<'a> Producer<'a> {
         let count = if large { 1 } else { 1 + self.seed.below(20) as u32 };
         let first_sequence = self.next_sequence;
         for _ in 0..count {
-            let bytes = if large { 300_000 + self.seed.below(400_000) } else { self.seed.below(2000) };
+            let bytes = if large { 300_000 + self.seed.below(700_000) } else { self.seed.below(2000) };
             let value = value(self.number, self.next_sequence, bytes as usize);
             self.next_sequence += 1;
             let record =
