@@ -32,8 +32,9 @@ use crate::redo::Redo;
 use crate::repair::Loss;
 use crate::tails;
 
-/// Bytes of entries gathered before they are written to the segments.
-const GATHERED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of entries gathered before they are written to the segments: at least so many, and up to half of the shard's
+/// memory, of which nothing else is used yet. The fewer rounds, the fewer times a segment is opened.
+const GATHERED_BYTES_MIN: usize = 64 << 20;
 /// Partitions written at once.
 const REDO_IN_FLIGHT: usize = 32;
 
@@ -259,11 +260,12 @@ async fn redo_ring(
 ) -> Result<u64, RecoveryError> {
     let folders: BTreeMap<u64, &PartitionSpec> = partitions.iter().map(|spec| (spec.uid.0, spec)).collect();
     let epoch = ring.table.start_epoch;
+    let gathered_bytes_max = GATHERED_BYTES_MIN.max(options.memory_bytes / 2);
     let mut redos: BTreeMap<u64, Redo> = BTreeMap::new();
     let mut gathered = 0;
     for link in ring.chain.clone() {
         gathered += gather(ring, &link, &folders, ends, uid_limit, &mut redos).await?;
-        if gathered >= GATHERED_BYTES_MAX {
+        if gathered >= gathered_bytes_max {
             redos = write_all(options, &folders, redos).await?;
             gathered = 0;
         }

@@ -149,15 +149,22 @@ async fn refuse_short(file: &File, expected: u64) -> Result<(), RecoveryError> {
     if length < expected { Err(RecoveryError::ShortSegment { path, length, expected }) } else { Ok(()) }
 }
 
-/// Opens a segment, or makes it again where the crash lost the file or its folder entry. Its place in the folder is made
-/// durable in any case: the file may stand only in the cache of a kernel whose broker was killed. The folders above are
-/// the caller's.
+/// Opens a segment, or makes it again where the crash lost the file or its folder entry. A file without bytes may stand
+/// only in the cache of a kernel whose broker was killed: its place in the folder is made durable. One that has some got them
+/// after that. The folders above are the caller's.
 async fn open_segment(folder: &Path, segment_base: i64, durable_writes: bool) -> Result<File, FileError> {
     let path = segment_path(folder, segment_base, "log");
-    file::create_folder_all(folder).await?;
     let options = OpenOptions { access: Access::Write, create: Create::IfMissing, durable_writes };
-    let file = File::open(&path, options).await?;
-    file::sync_folder(folder).await?;
+    let file = match File::open(&path, options.clone()).await {
+        Err(error) if error.is_not_found() => {
+            file::create_folder_all(folder).await?;
+            File::open(&path, options).await?
+        }
+        opened => opened?,
+    };
+    if file.size().await? == 0 {
+        file::sync_folder(folder).await?;
+    }
     // Waits for writes that the killed process left in flight: they would land on what is written now.
     file.allocate(0, PAGE).await?;
     Ok(file)

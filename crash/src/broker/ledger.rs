@@ -98,7 +98,9 @@ impl Ledger {
                 read_partition(&mut connection, *id, partition, &mut read)
                     .with_context(|| format!("topic {name} partition {partition}"))?;
                 if let Some(record) = read.iter().find(|record| self.not_stored.contains(record)) {
-                    bail!("STORED: {record:?} (producer, sequence) of topic {name} partition {partition} was refused");
+                    bail!(
+                        "STORED: {record:?} (producer, sequence) of topic {name} partition {partition} was refused"
+                    );
                 }
                 contents.insert((*id, partition), read);
             }
