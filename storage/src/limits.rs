@@ -24,6 +24,10 @@ pub const TABLE_BYTES_RESERVED: u64 = 64 << 10;
 /// Larger gathered writes gain nothing (2.2 GB/s at 1 MiB) and make the next one wait longer.
 pub const JOURNAL_WRITE_BYTES_MAX: usize = 1 << 20;
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// What a smaller journal write brings is copied for the cache: one record of 100 bytes would keep 8 KiB of pages there.
+pub const SHARED_WRITE_BYTES_MIN: usize = 64 << 10;
+/// What a slice in the cache takes beside its bytes: its place in the tail, in the order of the cache, its mark.
+pub const SLICE_BYTES: usize = 160;
 /// On an idle disk writing twice costs more than a second flush from about 64 to 128 KiB on. But a log that goes round the
 /// journal takes turns with it, and beside others a gathered write costs less processor time (`docs/performance.md`, 64 KiB
 /// batches). Where the disk cannot keep up, more is pending, and this is reached by itself.

@@ -155,7 +155,7 @@ async fn refuse_short(file: &File, expected: u64) -> Result<(), RecoveryError> {
 async fn open_segment(folder: &Path, segment_base: i64, durable_writes: bool) -> Result<File, FileError> {
     let path = segment_path(folder, segment_base, "log");
     let options = OpenOptions { access: Access::Write, create: Create::IfMissing, durable_writes };
-    let file = match File::open(&path, options.clone()).await {
+    let file = match File::open(&path, options).await {
         Err(error) if error.is_not_found() => {
             file::create_folder_all(folder).await?;
             File::open(&path, options).await?

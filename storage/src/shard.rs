@@ -58,6 +58,7 @@ pub(crate) struct Queue {
 
 struct CacheRef {
     log: Weak<LogInner>,
+    /// Of memory.
     bytes: usize,
 }
 
@@ -167,9 +168,8 @@ impl Shard {
         self.counters.dirty_bytes.get() >= self.options.dirty_bytes_max()
     }
 
-    /// Puts bytes at the end of a log's tail and makes room for them in the cache.
-    pub(crate) fn cache(&self, log: &Rc<LogInner>, slice: TailSlice) {
-        let bytes = slice.bytes.len();
+    /// Puts bytes at the end of a log's tail and makes room in the cache for the memory that they hold.
+    pub(crate) fn cache(&self, log: &Rc<LogInner>, slice: TailSlice, bytes: usize) {
         log.state.borrow_mut().tail.push_back(slice);
         self.cache_order.borrow_mut().push_back(CacheRef { log: Rc::downgrade(log), bytes });
         self.counters.cache_bytes.set(self.counters.cache_bytes.get() + bytes as u64);

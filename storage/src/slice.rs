@@ -6,19 +6,37 @@
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
+use bytes::Bytes;
 use runtime::buffer::Buffer;
 
 /// Shared bytes of this shard. `!Send`: what leaves the shard is copied.
 #[derive(Clone)]
 pub struct Slice {
-    buffer: Rc<Buffer>,
+    buffer: Backing,
     start: usize,
     end: usize,
 }
 
+#[derive(Clone)]
+enum Backing {
+    /// What was written or read in whole pages.
+    Pages(Rc<Buffer>),
+    /// Copied out of pages that it would have filled badly.
+    Copied(Bytes),
+}
+
 impl Slice {
     pub(crate) fn new(buffer: Rc<Buffer>, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= buffer.len(), "{range:?} of {}", buffer.len());
+        Self::of(Backing::Pages(buffer), range)
+    }
+
+    pub(crate) fn copied(bytes: Bytes, range: Range<usize>) -> Self {
+        Self::of(Backing::Copied(bytes), range)
+    }
+
+    fn of(buffer: Backing, range: Range<usize>) -> Self {
+        let length = buffer.len();
+        assert!(range.start <= range.end && range.end <= length, "{range:?} of {length}");
         Self { buffer, start: range.start, end: range.end }
     }
 
@@ -26,6 +44,17 @@ impl Slice {
     pub(crate) fn part(&self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {}", self.len());
         Self { buffer: self.buffer.clone(), start: self.start + range.start, end: self.start + range.end }
+    }
+}
+
+impl Deref for Backing {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Pages(buffer) => buffer,
+            Self::Copied(bytes) => bytes,
+        }
     }
 }
 

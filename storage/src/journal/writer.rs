@@ -5,17 +5,20 @@
 //!
 //! **Invariant**: after a failed write nothing is acknowledged any more; reads go on, and a restart recovers.
 
+use std::ops::Range;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use runtime::buffer::Buffer;
 use runtime::file::FileError;
 
 use crate::error::AppendError;
 use crate::journal::format::{WRITE_HEADER_BYTES, WriteHeader};
 use crate::journal::ring::Place;
-use crate::limits::page_ceil;
+use crate::limits::{self, page_ceil};
 use crate::log::stage::{Stage, Staged};
 use crate::shard::Shard;
+use crate::slice::Slice;
 use crate::stats;
 
 /// Runs until the shard stops and nothing is queued any more.
@@ -94,8 +97,9 @@ async fn write(shard: &Rc<Shard>, items: Vec<Staged>, content: usize) {
     match outcome {
         Ok(()) => {
             shard.queue.borrow_mut().last_complete = sequence;
-            for (staged, start) in items.into_iter().zip(starts) {
-                staged.complete(&buffer, start, sequence);
+            let ranges = items.iter().zip(starts).map(|(staged, start)| staged.new_bytes(start)).collect();
+            for (staged, bytes) in items.into_iter().zip(slices(buffer, ranges)) {
+                staged.complete(bytes, sequence);
             }
             if shard.checkpoint_asleep.get() {
                 shard.checkpoint_wake.notify_all();
@@ -147,6 +151,22 @@ fn fill(buffer: &mut Buffer, items: &[Staged], mut header: WriteHeader) -> Vec<u
     header.entries_crc = crc32fast::hash(&buffer[WRITE_HEADER_BYTES..at]);
     buffer[..WRITE_HEADER_BYTES].copy_from_slice(&header.encode());
     starts
+}
+
+/// What readers get of a write: parts of its buffer, or of a copy where the buffer would be mostly padding.
+fn slices(buffer: Rc<Buffer>, ranges: Vec<Range<usize>>) -> Vec<Slice> {
+    if buffer.len() >= limits::SHARED_WRITE_BYTES_MIN {
+        return ranges.into_iter().map(|range| Slice::new(buffer.clone(), range)).collect();
+    }
+    let mut copy = Vec::with_capacity(ranges.iter().map(Range::len).sum());
+    let mut places = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let start = copy.len();
+        copy.extend_from_slice(&buffer[range]);
+        places.push(start..copy.len());
+    }
+    let copy = Bytes::from(copy);
+    places.into_iter().map(|place| Slice::copied(copy.clone(), place)).collect()
 }
 
 fn fail(shard: &Rc<Shard>, items: Vec<Staged>, error: &FileError) {

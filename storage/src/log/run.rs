@@ -116,7 +116,12 @@ impl LogInner {
             let to = run.to.min(position + chunk.len() as u64);
             if from < to {
                 let bytes = Slice::new(chunk.clone(), (from - position) as usize..(to - position) as usize);
-                self.shard.cache(self, TailSlice { segment_base: run.segment_base, position: from, bytes });
+                let held = bytes.len() + limits::SLICE_BYTES;
+                self.shard.cache(
+                    self,
+                    TailSlice { segment_base: run.segment_base, position: from, bytes },
+                    held,
+                );
             }
         }
         let (segment_base, position) = (run.segment_base, run.to);

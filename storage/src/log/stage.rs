@@ -1,11 +1,11 @@
 //! Brings a log's pending batches into a journal write, and makes them readable when the write is durable. Hot path.
 
+use std::ops::Range;
 use std::rc::Rc;
-
-use runtime::buffer::Buffer;
 
 use crate::ack::Appended;
 use crate::journal::format::{ENTRY_HEADER_BYTES, EntryHeader, EntryKind, entry_space};
+use crate::limits;
 use crate::log::LogInner;
 use crate::log::state::{DirtyMark, LogState, Pending, Remainder, RunKind, TailSlice};
 use crate::slice::Slice;
@@ -197,14 +197,18 @@ impl Staged {
         self.header.length as usize != self.lead.len()
     }
 
-    /// The write is durable: what it says of the log holds from now on.
-    pub(crate) fn complete(self, buffer: &Rc<Buffer>, at: usize, sequence: u64) {
+    /// Where the bytes lie that readers do not have yet, of an entry that begins at `start`.
+    pub(crate) fn new_bytes(&self, start: usize) -> Range<usize> {
+        let content = start + ENTRY_HEADER_BYTES;
+        content + self.lead_known..content + self.header.length as usize
+    }
+
+    /// The write is durable: what it says of the log holds from now on, and `bytes` are what readers did not have.
+    pub(crate) fn complete(self, bytes: Slice, sequence: u64) {
         let log = self.log.clone();
         let shard = log.shard.clone();
         let known = self.lead_known;
-        let new_position = self.header.position + known as u64;
-        let start = at + ENTRY_HEADER_BYTES + known;
-        let end = at + ENTRY_HEADER_BYTES + self.header.length as usize;
+        let held = self.space() + limits::SLICE_BYTES;
         {
             let mut state = log.state.borrow_mut();
             state.entry_in_flight = false;
@@ -213,15 +217,14 @@ impl Staged {
                 self.batches.iter().for_each(|batch| log.refuse(batch));
                 return;
             }
-            state.became_durable(&self.header, known, sequence);
+            state.became_durable(&self.header, known, sequence, held);
         }
-        if end > start {
-            let bytes = Slice::new(buffer.clone(), start..end);
-            let slice = TailSlice { segment_base: self.header.segment_base, position: new_position, bytes };
-            shard.cache(&log, slice);
+        if !bytes.is_empty() {
+            let position = self.header.position + known as u64;
+            shard.cache(&log, TailSlice { segment_base: self.header.segment_base, position, bytes }, held);
         }
         if self.header.kind == EntryKind::Data {
-            shard.dirty_grew(u64::from(self.header.length));
+            shard.dirty_grew(held as u64);
             shard.reorder(&log);
         }
         self.batches.iter().for_each(|batch| log.acknowledge(batch));
@@ -261,7 +264,7 @@ impl LogInner {
 }
 
 impl LogState {
-    fn became_durable(&mut self, entry: &EntryHeader, lead_known: usize, sequence: u64) {
+    fn became_durable(&mut self, entry: &EntryHeader, lead_known: usize, sequence: u64, held: usize) {
         self.high_watermark = entry.next_offset;
         let segment = self.segment_mut(entry.segment_base);
         assert!(
@@ -287,7 +290,7 @@ impl LogState {
                 end: entry.end(),
                 next_offset: entry.next_offset,
                 sequence,
-                bytes: u64::from(entry.length),
+                bytes: held as u64,
             }),
         }
     }

@@ -57,6 +57,7 @@ pub(crate) struct DirtyMark {
     pub(crate) end: u64,
     pub(crate) next_offset: i64,
     pub(crate) sequence: u64,
+    /// The memory that is held for it.
     pub(crate) bytes: u64,
 }
 
