@@ -39,8 +39,8 @@ fn a_core_that_is_not_there_is_an_error_and_nothing_runs() {
     assert!(error.to_string().contains("core 8000"), "{error}");
 }
 
-/// Brokers hung at their start, one in fifty where the cores were taken: glommio forgets the tasks of a round in which its
-/// preempt timer has fired before the first of them runs, and sleeps; before any task ran there is no timer to end that
+/// Brokers were once seen to hang at their start, where the cores were taken. glommio forgets the tasks of a round in which
+/// its preempt timer has fired before the first of them runs, and sleeps; before any task ran there is no timer to end that
 /// sleep. Here somebody else takes the core so often, for longer than the timer, that many a start meets it.
 #[test]
 fn an_executor_that_loses_its_first_wake_up_starts_all_the_same() {
