@@ -94,35 +94,31 @@ async fn append_pages(running: Running, pages: &[usize]) {
     }
 }
 
+/// The two short files after writes of so many pages.
+fn ring_after(pages: &'static [usize]) -> [Vec<u8>; 2] {
+    let machine = Machine::new(0, &short_files());
+    machine.run(async move |running| append_pages(running, pages).await);
+    RING_FILES.map(|file| machine.content(file))
+}
+
+fn crash_writes_at_each_moment(pages: &'static [usize]) {
+    let work = async move |running| append_pages(running, pages).await;
+    crash_at_each(&short_files(), &Crash::ALL, |_| {}, work);
+}
+
 #[test]
 fn a_crash_at_any_moment_of_a_write_that_exactly_fills_a_file_and_of_the_step_to_the_next() {
-    let machine = Machine::new(0, &short_files());
-    machine.run(async |running| append_pages(running, &[2, 6, 1]).await);
-    let [first, second] = RING_FILES.map(|file| machine.content(file));
+    let [first, second] = ring_after(&[2, 6, 1]);
     // The value's end and the count of headers, which is 0, are the last two bytes of the file.
     assert_ne!(first[8 * PAGE - 2], 0);
     assert_eq!(&second[..4], b"CLJW");
-    drop(machine);
-    crash_at_each(
-        &short_files(),
-        &Crash::ALL,
-        |_| {},
-        async |running| append_pages(running, &[2, 6, 1]).await,
-    );
+    crash_writes_at_each_moment(&[2, 6, 1]);
 }
 
 #[test]
 fn a_crash_at_any_moment_of_a_write_that_misses_the_end_by_a_page_and_of_the_step_over_it() {
-    let machine = Machine::new(0, &short_files());
-    machine.run(async |running| append_pages(running, &[2, 5, 2]).await);
-    let [first, second] = RING_FILES.map(|file| machine.content(file));
+    let [first, second] = ring_after(&[2, 5, 2]);
     assert_eq!(first[7 * PAGE..], [0; PAGE], "the page that is left is skipped");
     assert_eq!(&second[..4], b"CLJW");
-    drop(machine);
-    crash_at_each(
-        &short_files(),
-        &Crash::ALL,
-        |_| {},
-        async |running| append_pages(running, &[2, 5, 2]).await,
-    );
+    crash_writes_at_each_moment(&[2, 5, 2]);
 }
