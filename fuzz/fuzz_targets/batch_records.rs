@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use wire::batch::position::{ATTRIBUTES, LENGTH, LENGTH_COUNTS_FROM, MAGIC};
 use wire::batch::{self, BATCH_HEADER_BYTES, BATCH_MAGIC};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,10 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let mut batch = rest.to_vec();
-    batch[16] = BATCH_MAGIC;
-    batch[22] = (batch[22] & !0b111) | (codec % 5);
-    let length = i32::try_from(batch.len() - 12).unwrap();
-    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    batch[MAGIC] = BATCH_MAGIC;
+    let low = ATTRIBUTES + 1;
+    batch[low] = (batch[low] & !0b111) | (codec % 5);
+    let length = i32::try_from(batch.len() - LENGTH_COUNTS_FROM).unwrap();
+    batch[LENGTH..LENGTH_COUNTS_FROM].copy_from_slice(&length.to_be_bytes());
     if let Ok(records) = batch::records(&Bytes::from(batch)) {
         records.for_each(drop);
     }

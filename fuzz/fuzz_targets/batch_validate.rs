@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use wire::batch::position::{ATTRIBUTES, CRC, LENGTH, LENGTH_COUNTS_FROM, MAGIC};
 use wire::batch::{self, BATCH_HEADER_BYTES, Batches, Compression};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,11 +16,11 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let mut sealed = bytes.to_vec();
-    sealed[16] = batch::BATCH_MAGIC;
-    let length = i32::try_from(sealed.len() - 12).unwrap();
-    sealed[8..12].copy_from_slice(&length.to_be_bytes());
-    let crc = batch::crc32c(&sealed[21..]);
-    sealed[17..21].copy_from_slice(&crc.to_be_bytes());
+    sealed[MAGIC] = batch::BATCH_MAGIC;
+    let length = i32::try_from(sealed.len() - LENGTH_COUNTS_FROM).unwrap();
+    sealed[LENGTH..LENGTH_COUNTS_FROM].copy_from_slice(&length.to_be_bytes());
+    let crc = batch::crc32c(&sealed[ATTRIBUTES..]);
+    sealed[CRC..ATTRIBUTES].copy_from_slice(&crc.to_be_bytes());
     let Ok(header) = batch::validate(&sealed) else { return };
     if header.attributes.compression() == Ok(Compression::None) {
         let records = batch::records(&Bytes::from(sealed)).unwrap();

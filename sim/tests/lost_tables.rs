@@ -183,8 +183,7 @@ fn a_falling_leader_epoch_ends_the_log() {
     let segment = "/data/topics/t/1-1/00000000000000000000.log";
     machine.change(segment, |content| {
         let mut ghost = content[..300].to_vec();
-        ghost[..8].copy_from_slice(&2_i64.to_be_bytes());
-        ghost[12..16].copy_from_slice(&0_i32.to_be_bytes());
+        wire::batch::assign(&mut ghost, 2, 0);
         content[600..900].copy_from_slice(&ghost);
     });
     SLOTS.iter().for_each(|slot| machine.change(slot, DAMAGE[0]));

@@ -8,19 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum_combine};
+use wire::batch::position::{
+    ATTRIBUTES, BASE_SEQUENCE, BASE_TIMESTAMP, CRC, LENGTH, LENGTH_COUNTS_FROM, MAX_TIMESTAMP,
+    PRODUCER_EPOCH, PRODUCER_ID,
+};
 use wire::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, crc32c};
 
 const ALGORITHM: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
-
-// Positions in the header, see `wire::batch`.
-const LENGTH: usize = 8;
-const CRC: usize = 17;
-const ATTRIBUTES: usize = 21;
-const BASE_TIMESTAMP: usize = 27;
-const MAX_TIMESTAMP: usize = 35;
-const PRODUCER_ID: usize = 43;
-const PRODUCER_EPOCH: usize = 51;
-const BASE_SEQUENCE: usize = 53;
 
 /// One whole batch in up to three pieces: its header, and its records in two runs.
 #[derive(Clone, Debug)]
@@ -135,7 +129,7 @@ impl PreparedBatch {
 
     /// Writes identity and sequence and the checksum over all. `producer_id` -1 for none.
     pub(crate) fn stamp(&mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) {
-        debug_assert_eq!(i32::from_be_bytes(self.field(LENGTH)) as usize, self.length() - LENGTH - 4);
+        debug_assert_eq!(i32::from_be_bytes(self.field(LENGTH)) as usize, self.length() - LENGTH_COUNTS_FROM);
         self.put(PRODUCER_ID, &producer_id.to_be_bytes());
         self.put(PRODUCER_EPOCH, &producer_epoch.to_be_bytes());
         self.put(BASE_SEQUENCE, &base_sequence.to_be_bytes());

@@ -3,20 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use uuid::Uuid;
+use wire::batch::position::{ATTRIBUTES, CRC, LAST_OFFSET_DELTA, LENGTH, MAGIC, RECORD_COUNT};
 use wire::batch::{BatchBuilder, Compression, ProducerStamp, RecordRef};
 use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::native::{Message, Produce, ProduceAcks};
 
 use crate::broker::Connection;
-
-/// In the batch's header, whose numbers are big-endian: docs/wire-format.md.
-const LENGTH: usize = 8;
-const MAGIC: usize = 16;
-const CRC: usize = 17;
-const ATTRIBUTES: usize = 21;
-const LAST_OFFSET_DELTA: usize = 23;
-const RECORD_COUNT: usize = 57;
 
 /// What is wrong, how it comes to be, and the codes that may answer it.
 struct Fault {

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use super::checksum::crc32c;
 use super::compress::compress;
-use super::header::{ATTRIBUTES, BATCH_HEADER_BYTES, BATCH_MAGIC, CRC, LENGTH_COUNTS_FROM};
+use super::header::{BATCH_HEADER_BYTES, BATCH_MAGIC};
+use super::position::{ATTRIBUTES, CRC, LENGTH_COUNTS_FROM};
 use super::varint::{put_varint, put_varlong, varint_bytes, varlong_bytes};
 use super::{Compression, Header};
 use crate::layout::set_field;

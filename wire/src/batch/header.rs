@@ -3,32 +3,17 @@
 //! Hot path.
 
 use super::BatchError;
+use super::position::{
+    ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, CRC, LAST_OFFSET_DELTA, LEADER_EPOCH, LENGTH,
+    LENGTH_COUNTS_FROM, MAGIC, MAX_TIMESTAMP, PRODUCER_EPOCH, PRODUCER_ID, RECORD_COUNT, RECORDS,
+};
 use crate::layout::field;
 use crate::limits;
 
-// Each position is the previous one plus a size.
-pub(super) const BASE_OFFSET: usize = 0;
-pub(super) const LENGTH: usize = BASE_OFFSET + 8;
-pub(super) const LEADER_EPOCH: usize = LENGTH + 4;
-pub(super) const MAGIC: usize = LEADER_EPOCH + 4;
-pub(super) const CRC: usize = MAGIC + 1;
-pub(super) const ATTRIBUTES: usize = CRC + 4;
-pub(super) const LAST_OFFSET_DELTA: usize = ATTRIBUTES + 2;
-pub(super) const BASE_TIMESTAMP: usize = LAST_OFFSET_DELTA + 4;
-pub(super) const MAX_TIMESTAMP: usize = BASE_TIMESTAMP + 8;
-pub(super) const PRODUCER_ID: usize = MAX_TIMESTAMP + 8;
-pub(super) const PRODUCER_EPOCH: usize = PRODUCER_ID + 8;
-pub(super) const BASE_SEQUENCE: usize = PRODUCER_EPOCH + 2;
-pub(super) const RECORD_COUNT: usize = BASE_SEQUENCE + 4;
-
 /// Bytes of the header, and so the position of the first record.
-pub const BATCH_HEADER_BYTES: usize = RECORD_COUNT + 4;
+pub const BATCH_HEADER_BYTES: usize = RECORDS;
 /// The only version of the format that is taken.
 pub const BATCH_MAGIC: u8 = 2;
-/// The length field counts from here.
-pub(super) const LENGTH_COUNTS_FROM: usize = LEADER_EPOCH;
-
-const _: () = assert!(BATCH_HEADER_BYTES == 61 && CRC == 17 && ATTRIBUTES == 21);
 
 /// The header of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,7 @@ mod checksum;
 mod compress;
 mod error;
 mod header;
+pub mod position;
 mod records;
 mod stamp;
 mod validate;

@@ -4,7 +4,8 @@
 
 use super::BatchAttributes;
 use super::checksum::crc32c;
-use super::header::{ATTRIBUTES, BASE_OFFSET, BATCH_HEADER_BYTES, CRC, LEADER_EPOCH, MAX_TIMESTAMP};
+use super::header::BATCH_HEADER_BYTES;
+use super::position::{ATTRIBUTES, BASE_OFFSET, CRC, LEADER_EPOCH, MAX_TIMESTAMP};
 use crate::layout::{field, set_field};
 
 /// Gives the batch at the beginning of `bytes` its offset and leader epoch, in place. Both lie outside the checksum.

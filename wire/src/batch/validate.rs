@@ -6,7 +6,8 @@
 use std::ops::Range;
 
 use super::checksum::crc32c;
-use super::header::{ATTRIBUTES, BATCH_HEADER_BYTES};
+use super::header::BATCH_HEADER_BYTES;
+use super::position::ATTRIBUTES;
 use super::varint::{take_varint, take_varlong};
 use super::{BatchAttributes, BatchError, BatchHeader, Batches, Compression, RecordProblem};
 use crate::limits;
