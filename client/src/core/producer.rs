@@ -12,6 +12,7 @@
 //! - In flight, what was sent comes before what waits to be sent again.
 //! - A batch keeps its sequence through retries. It gets another identity only when it is certain that it is not stored.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::task::Waker;
 
@@ -81,6 +82,18 @@ pub(crate) struct InFlight {
     pub(crate) last_error: Option<ClientError>,
 }
 
+impl InFlight {
+    /// Which was sent first. Sequences wrap from `i32::MAX` to 0, so they are compared by their distance; without
+    /// sequences the time of opening has to do.
+    pub(crate) fn by_order(&self, other: &Self) -> Ordering {
+        if self.base_sequence < 0 {
+            self.opened.cmp(&other.opened)
+        } else {
+            (self.base_sequence.wrapping_sub(other.base_sequence) << 1).cmp(&0)
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct PartitionState {
     /// The link that carries what is under way; another may be chosen once nothing is.
@@ -148,12 +161,14 @@ impl PartitionState {
         ProducerStamp { producer_id: identity.id, producer_epoch: identity.epoch, base_sequence }
     }
 
-    /// Everything sent is put back to be sent again: the link was lost.
+    /// Everything sent is put back to be sent again, in the old order: the link was lost.
     pub(crate) fn lost_link(&mut self) {
         for item in self.in_flight.iter_mut().filter(|item| item.correlation_id != 0) {
             item.correlation_id = 0;
             item.outcome_unknown = true;
         }
+        // One that was refused already stands behind those that had no answer, and may have been sent before them.
+        self.in_flight.make_contiguous().sort_by(InFlight::by_order);
         self.waiting = self.in_flight.len();
         self.draining = false;
         self.link = None;

@@ -8,6 +8,7 @@
 //! | retriable | waits and is sent again, and all after it, once all of the partition are answered |
 //! | sequence out of order, behind one that is sent again | the same: it was refused because of that one |
 //! | sequence out of order, first time, nothing before it | the broker forgot the producer: another identity |
+//! | either of these two, after the delivery timeout | told as timed out, for the reason of the answer before |
 //! | anything else | told as an error; what follows gets another identity, as its sequence is never used |
 
 use wire::codes::ErrorCode;
@@ -15,7 +16,7 @@ use wire::native::{ProduceAck, ProduceAcksIter};
 
 use super::backoff::backoff;
 use super::link::{PartitionKey, Pending};
-use super::producer::{Identity, InFlight, PartitionState, Queued, stored_or_not};
+use super::producer::{Identity, PartitionState, Queued, stored_or_not};
 use super::{Core, Moment, Timer};
 use crate::delivery::Completion;
 use crate::error::ClientError;
@@ -27,6 +28,8 @@ enum Verdict {
     Stored,
     SendAgain,
     Renumber,
+    /// It would be sent again, had its time not passed.
+    TooLate,
     Fail,
 }
 
@@ -88,11 +91,18 @@ impl Core {
                 state.put_back(place, ack.code);
                 state.renew = true;
             }
-            Verdict::Fail => {
-                let item = state.in_flight.remove(place).expect("found above");
+            verdict @ (Verdict::TooLate | Verdict::Fail) => {
+                let mut item = state.in_flight.remove(place).expect("found above");
                 state.renew |= idempotent;
                 state.draining = state.sent() > 0;
-                let error = stored_or_not(&ClientError::refused(ack.code), item.outcome_unknown);
+                let refused = ClientError::refused(ack.code);
+                let error = match verdict {
+                    // What it was refused for before: that it is out of order now is only the consequence.
+                    Verdict::TooLate => {
+                        too_late(item.outcome_unknown, item.last_error.take().or(Some(refused)))
+                    }
+                    _ => stored_or_not(&refused, item.outcome_unknown),
+                };
                 finished = Some((item, Err(error)));
             }
         }
@@ -236,13 +246,12 @@ impl PartitionState {
         let behind_a_refused_one = self.renew || self.draining || self.waiting > 0;
         match code {
             ErrorCode::None => Verdict::Stored,
-            ErrorCode::OutOfOrderSequence | ErrorCode::UnknownProducer if idempotent && !overdue => {
-                if behind_a_refused_one {
-                    Verdict::SendAgain
-                } else if !item.outcome_unknown {
-                    Verdict::Renumber
-                } else {
-                    Verdict::Fail
+            ErrorCode::OutOfOrderSequence | ErrorCode::UnknownProducer if idempotent => {
+                match (behind_a_refused_one, item.outcome_unknown) {
+                    (false, true) => Verdict::Fail,
+                    _ if overdue => Verdict::TooLate,
+                    (true, _) => Verdict::SendAgain,
+                    (false, false) => Verdict::Renumber,
                 }
             }
             // Without a sequence, a batch that may be stored is not sent again: it might be stored twice.
@@ -260,7 +269,7 @@ impl PartitionState {
         item.outcome_unknown |= code.may_be_stored();
         item.last_error = Some(ClientError::refused(code));
         let first_waiting = self.in_flight.len() - self.waiting;
-        let later = self.in_flight.range(first_waiting..).position(|waiting| is_before(&item, waiting));
+        let later = self.in_flight.range(first_waiting..).position(|waiting| item.by_order(waiting).is_lt());
         self.in_flight.insert(later.map_or(self.in_flight.len(), |later| first_waiting + later), item);
         if !self.draining {
             self.failures += 1;
@@ -276,10 +285,6 @@ impl PartitionState {
         idempotent: bool,
         overdue: &mut Vec<(usize, Completion, ClientError)>,
     ) {
-        let timed_out = |may_be_stored, error: Option<ClientError>| {
-            let reason = error.map_or_else(String::new, |error| error.to_string());
-            ClientError::TimedOut { may_be_stored, reason }
-        };
         while self.waiting > 0 {
             let first_waiting = self.in_flight.len() - self.waiting;
             if !is_over(self.in_flight[first_waiting].opened) {
@@ -288,26 +293,91 @@ impl PartitionState {
             let item = self.in_flight.remove(first_waiting).expect("it was just looked at");
             self.waiting -= 1;
             self.renew |= idempotent;
-            let error = timed_out(item.outcome_unknown, item.last_error);
+            let error = too_late(item.outcome_unknown, item.last_error);
             overdue.push((item.charged_bytes, item.completion, error));
         }
         while self.queued.front().is_some_and(|queued| is_over(queued.opened())) {
             let queued = self.queued.pop_front().expect("it was just looked at");
-            overdue.push((queued.bytes(), queued.into_completion(), timed_out(false, None)));
+            overdue.push((queued.bytes(), queued.into_completion(), too_late(false, None)));
         }
         if self.open.as_ref().is_some_and(|open| is_over(open.opened)) {
             let open = Queued::Gathered(self.open.take().expect("it was just looked at"));
-            overdue.push((open.bytes(), open.into_completion(), timed_out(false, None)));
+            overdue.push((open.bytes(), open.into_completion(), too_late(false, None)));
         }
     }
 }
 
-/// Whether `a` was sent first. Sequences wrap from `i32::MAX` to 0, so they are compared by their distance; without
-/// sequences the time of opening has to do.
-fn is_before(a: &InFlight, b: &InFlight) -> bool {
-    if a.base_sequence < 0 {
-        a.opened < b.opened
-    } else {
-        a.base_sequence.wrapping_sub(b.base_sequence) << 1 < 0
+/// The error of a batch whose time has passed.
+fn too_late(may_be_stored: bool, last_error: Option<ClientError>) -> ClientError {
+    let reason = last_error.map_or_else(String::new, |error| error.to_string());
+    ClientError::TimedOut { may_be_stored, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::open_batch::batch_of_values;
+    use crate::core::prepared::PreparedBatch;
+    use crate::core::producer::{InFlight, Next};
+    use crate::options::ProducerOptions;
+
+    /// Batches of one record each with these sequences, all sent and not answered.
+    fn sent(sequences: &[i32]) -> PartitionState {
+        let item = |(sequence, correlation_id): (&i32, u64)| InFlight {
+            batch: PreparedBatch::new(batch_of_values(&[b"value"])).unwrap(),
+            completion: Completion::default(),
+            opened: Moment(0),
+            charged_bytes: 0,
+            base_sequence: *sequence,
+            correlation_id,
+            attempts: 1,
+            outcome_unknown: false,
+            last_error: None,
+        };
+        let identity = Some(Identity { id: 1, epoch: 0 });
+        PartitionState {
+            in_flight: sequences.iter().zip(1..).map(item).collect(),
+            identity,
+            ..Default::default()
+        }
+    }
+
+    fn sequences(state: &PartitionState) -> Vec<i32> {
+        state.in_flight.iter().map(|item| item.base_sequence).collect()
+    }
+
+    /// The first was refused, then the connection was lost before the others were answered: they were sent again before it,
+    /// were refused as out of order, and failed.
+    #[test]
+    fn after_a_lost_link_all_is_sent_again_in_its_old_order_also_what_was_refused_before() {
+        let before_the_wrap = [i32::MAX - 1, i32::MAX, 0, 1, 2];
+        for (refused, order) in
+            [(0, [3, 4, 5, 6, 7]), (2, [3, 4, 5, 6, 7]), (0, before_the_wrap), (3, before_the_wrap)]
+        {
+            let mut state = sent(&order);
+            state.put_back(refused, ErrorCode::StorageFull);
+            assert_eq!(
+                state.next(&ProducerOptions::default(), Moment(0)),
+                Next::Nothing,
+                "others are under way"
+            );
+            state.lost_link();
+            assert_eq!(sequences(&state), order);
+            assert_eq!(state.next(&ProducerOptions::default(), Moment(0)), Next::Again(0));
+        }
+    }
+
+    /// A full disk refused the first until its time had passed, and those behind it as out of order, in the same moment: they
+    /// failed as if their sequence had been wrong.
+    #[test]
+    fn a_batch_that_is_out_of_order_behind_one_whose_time_has_passed_has_timed_out_too() {
+        let mut state = sent(&[7, 8]);
+        assert_eq!(state.judge(0, ErrorCode::StorageFull, true, true), Verdict::Fail);
+        state.in_flight.pop_front();
+        (state.renew, state.draining) = (true, true);
+        assert_eq!(state.judge(0, ErrorCode::OutOfOrderSequence, true, true), Verdict::TooLate);
+        assert_eq!(state.judge(0, ErrorCode::OutOfOrderSequence, true, false), Verdict::SendAgain);
+        let error = too_late(false, Some(ClientError::refused(ErrorCode::StorageFull)));
+        assert!(error.is_retriable() && !error.may_be_stored(), "{error}");
     }
 }
