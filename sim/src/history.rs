@@ -37,6 +37,11 @@ impl History {
         );
     }
 
+    /// What was at this offset and behind it was given up: other batches may come to stand there.
+    pub fn given_up(&mut self, uid: u64, from: i64) {
+        self.certain.entry(uid).or_default().split_off(&from);
+    }
+
     /// Judges everything a reader was served, from offset 0 to the high watermark.
     pub fn judge(&mut self, uid: u64, served: &[(i64, Mark, usize)]) {
         let certain = self.certain.entry(uid).or_default();

@@ -39,6 +39,8 @@ pub struct Plan {
     pub chunk_bytes_max: usize,
     pub bypass_bytes_min: usize,
     pub allocation_step_bytes_min: u64,
+    /// So many rings have to be there when a life begins; 0 asks for none.
+    pub rings_before: u16,
 }
 
 impl Default for Plan {
@@ -58,6 +60,7 @@ impl Default for Plan {
             chunk_bytes_max: 16 << 10,
             bypass_bytes_min: 12 << 10,
             allocation_step_bytes_min: 16 << 10,
+            rings_before: 0,
         }
     }
 }
@@ -74,6 +77,7 @@ impl Plan {
             chunk_bytes_max: self.chunk_bytes_max,
             bypass_bytes_min: self.bypass_bytes_min,
             allocation_step_bytes_min: self.allocation_step_bytes_min,
+            rings_before: self.rings_before,
             ..StorageOptions::new("/data")
         }
     }

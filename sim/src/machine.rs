@@ -182,6 +182,11 @@ impl Machine {
         *self.history.borrow_mut() = remembered.history.clone();
     }
 
+    /// A repair gave up what the partition held from this offset on.
+    pub fn give_up(&self, uid: u64, from: i64) {
+        self.history.borrow_mut().given_up(uid, from);
+    }
+
     /// Every file with its content.
     pub fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let disk = self.world.disk();

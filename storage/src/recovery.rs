@@ -83,21 +83,32 @@ pub async fn recover(
 }
 
 /// Removes the rings that no shard of this start owns. Only when the placement of this start is durable: until then the
-/// next start has to find them. A folder is renamed first, so that half a ring is never taken for one.
+/// next start has to find them.
 pub async fn remove_spare_rings(options: &StorageOptions, shards: u16) -> Result<(), FileError> {
-    const SPARE: &str = ".spare";
     let folder = options.rings_folder();
     let names: Vec<String> = file::list_folder(&folder).await?.into_iter().map(|entry| entry.name).collect();
     for left_over in names.iter().filter(|name| name.ends_with(SPARE)) {
         file::remove_folder_all(&folder.join(left_over)).await?;
     }
-    for spare in names.iter().filter(|name| name.parse::<u16>().is_ok_and(|number| number >= shards)) {
-        let doomed = folder.join(format!("{spare}{SPARE}"));
-        file::rename(&folder.join(spare), &doomed).await?;
-        file::sync_folder(&folder).await?;
-        file::remove_folder_all(&doomed).await?;
+    for spare in names.iter().filter_map(|name| name.parse().ok()).filter(|number| *number >= shards) {
+        remove_ring(options, spare).await?;
     }
     Ok(())
+}
+
+/// What the folder of a ring is called while it is removed.
+const SPARE: &str = ".spare";
+
+/// Removes what there is of a ring. The folder is renamed first, so that half a ring is never taken for one.
+async fn remove_ring(options: &StorageOptions, number: u16) -> Result<(), FileError> {
+    let (ring, doomed) =
+        (options.ring_folder(number), options.rings_folder().join(format!("{number}{SPARE}")));
+    if file::exists(&doomed).await? {
+        file::remove_folder_all(&doomed).await?;
+    }
+    file::rename(&ring, &doomed).await?;
+    file::sync_folder(&options.rings_folder()).await?;
+    file::remove_folder_all(&doomed).await
 }
 
 fn end_of(ends: &BTreeMap<u64, LogEnd>, uid: PartitionUid) -> LogEnd {
@@ -403,6 +414,11 @@ async fn begin_ring(
             (ring.table.clone(), ring.next_sequence(), (ring.last_file() + 1) % ring.table.ring_files)
         }
         None => {
+            // What is left of a ring that is given up must not be believed if this is cut off: files of a new ring beside
+            // tables of the old one, or zeros in one file beside writes in another.
+            if options.salvage && file::exists(&options.ring_folder(number)).await? {
+                remove_ring(options, number).await?;
+            }
             let uuid = ring::create(options, number).await?;
             (
                 first_table(uuid, flags_of(options.durability), options.ring_files, options.ring_file_bytes),
