@@ -4,12 +4,14 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
+use runtime::clock;
 use runtime::sim::{UnderWay, Unflushed};
 use sim::lives::Plan;
 use sim::machine::{Crash, Machine};
 use sim::moments::live_on;
-use storage::{PartitionUid, RecoveryError};
+use storage::{AppendError, PartitionUid, RecoveryError};
 
 const CRASHES: [Crash; 4] = [
     Crash::PowerCut(Unflushed::Lost),
@@ -83,6 +85,36 @@ fn a_deletion_crashed_at_each_moment_brings_no_segment_back_and_takes_none_of_an
         moment += 1;
     }
     assert!(moment > 20, "a deletion has more than {moment} moments");
+}
+
+/// Batches that were on their way round the journal when their partition was deleted were dropped without an answer, and
+/// stayed counted as pending: their producer waited for good, and so did the shard's stop.
+#[test]
+fn a_deletion_at_any_moment_of_an_append_answers_it_and_lets_the_shard_stop() {
+    let (mut stored, mut refused) = (0, 0);
+    for moment in 0..400 {
+        let machine = Machine::new(moment, &plan());
+        let outcomes = machine.run(async move |running| {
+            running.append_all(&[(1, 100), (2, 100)]).await;
+            [500, 20_000, 90].iter().for_each(|bytes| running.send(1, *bytes));
+            clock::sleep(Duration::from_micros(5 * moment)).await;
+            running.stores[0].remove_partition(PartitionUid(1)).await.expect("a deletion");
+            let outcomes = [running.outcome().await, running.outcome().await, running.outcome().await];
+            running.append(2, 500).await.expect("an append");
+            running.stores[0].stop().await.expect("a clean stop");
+            outcomes
+        });
+        for outcome in outcomes {
+            match outcome {
+                Ok(_) => stored += 1,
+                Err(AppendError::Removed) => refused += 1,
+                Err(error) => panic!("at {moment}: {error}"),
+            }
+        }
+        machine.set_partitions(&[2]);
+        assert_eq!(machine.judge(), [2]);
+    }
+    assert!(stored > 100 && refused > 100, "{stored} were stored, {refused} refused");
 }
 
 /// Deletes partition 1 and makes it again under its name, as uid 3.

@@ -93,10 +93,11 @@ impl LogInner {
         let mut state = self.state.borrow_mut();
         state.run = None;
         state.run_wanted = false;
-        if kind == RunKind::Bypass && state.removed {
-            state.remainder = None;
-        }
+        let is_removed = state.removed;
         drop(state);
+        if kind == RunKind::Bypass && is_removed {
+            self.fail_pending(&AppendError::Removed);
+        }
         self.shard.reorder(self);
         self.close_settled();
         self.shard.progress.notify_all();
