@@ -30,6 +30,20 @@ impl Slice {
         Self::of(Backing::Pages(buffer), range)
     }
 
+    /// The only part of a buffer that is kept: a copy, where it is less than half of it.
+    pub(crate) fn kept(buffer: &Rc<Buffer>, range: Range<usize>) -> Self {
+        if range.len() * 2 < buffer.len() {
+            let length = range.len();
+            return Self::copied(Bytes::copy_from_slice(&buffer[range]), 0..length);
+        }
+        Self::new(buffer.clone(), range)
+    }
+
+    /// The memory that this slice holds if no other shares it.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     pub(crate) fn copied(bytes: Bytes, range: Range<usize>) -> Self {
         Self::of(Backing::Copied(bytes), range)
     }
@@ -69,5 +83,23 @@ impl Deref for Slice {
 impl std::fmt::Debug for Slice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Slice({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch of 100 bytes is written in a page or two of its own, and must not keep them.
+    #[test]
+    fn what_is_less_than_half_of_its_buffer_does_not_keep_it() {
+        let mut buffer = Buffer::zeroed(8192);
+        buffer[100..200].fill(7);
+        let buffer = Rc::new(buffer);
+        let small = Slice::kept(&buffer, 100..200);
+        assert_eq!((Rc::strong_count(&buffer), small.held_bytes()), (1, 100));
+        assert!(small.iter().all(|byte| *byte == 7) && small.len() == 100);
+        let large = Slice::kept(&buffer, 0..4096);
+        assert_eq!((Rc::strong_count(&buffer), large.held_bytes(), large.len()), (2, 8192, 4096));
     }
 }

@@ -116,8 +116,9 @@ impl LogInner {
             let from = run.batches_from.max(*position);
             let to = run.to.min(position + chunk.len() as u64);
             if from < to {
-                let bytes = Slice::new(chunk.clone(), (from - position) as usize..(to - position) as usize);
-                let held = bytes.len() + limits::SLICE_BYTES;
+                let within = (from - position) as usize..(to - position) as usize;
+                let bytes = Slice::kept(chunk, within);
+                let held = bytes.held_bytes() + limits::SLICE_BYTES;
                 self.shard.cache(
                     self,
                     TailSlice { segment_base: run.segment_base, position: from, bytes },
