@@ -1,10 +1,11 @@
 //! Peers that break the protocol, or the patience of others, beside one that keeps it and must not notice.
 //!
 //! Each act is one kind of them. After it the broker's memory is held against the bound of docs/memory.md, and the
-//! witness against being refused; how long it waited is printed.
+//! witness against being refused; how long it waited is printed. Last come loads that break nothing, held to the same bound.
 
 mod batches;
 mod garbage;
+mod load;
 mod slow;
 mod witness;
 
@@ -63,7 +64,8 @@ pub(crate) fn run(parent: Option<&Path>, program: &Path, seed: u64, idle: u64) -
     drop(held);
     witness.stop()?;
     ensure!(!broker.words().contains("panicked"), "a panic:\n{}", broker.words());
-    broker.stop()
+    broker.stop()?;
+    load::run(parent, program)
 }
 
 impl Stage {
