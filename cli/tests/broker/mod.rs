@@ -40,6 +40,10 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start(folder: &Folder) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    pub(crate) fn start_with(folder: &Folder, arguments: &[&str]) -> Self {
         let ready_file = folder.0.join("ready.json");
         let mut process = corelog()
             .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1"])
@@ -47,6 +51,7 @@ impl Broker {
             .arg(folder.0.join("data"))
             .arg("--ready-file")
             .arg(&ready_file)
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
