@@ -268,37 +268,51 @@ enum Whole {
     Needs(usize),
 }
 
-/// How many of these bytes are whole, sound batches within the limit; the first is taken whatever its size. It holds
-/// `offset`, and each next one goes on where the one before ended: offsets lie outside the batches' own checksums.
+/// How many of these bytes are whole, sound batches within the limit; the first is taken whatever its size.
 fn whole_batches(bytes: &[u8], place: Place, offset: i64, bytes_max: usize) -> Result<Whole, ReadError> {
-    let segment_base = place.segment_base;
-    let rotten = |position, source| ReadError::RottenBatch { segment_base, position, source };
     let (mut at, mut next_offset) = (0, offset);
     while bytes.len() - at >= BATCH_HEADER_BYTES {
-        let position = place.position + at as u64;
-        let header = BatchHeader::parse(&bytes[at..]).map_err(|error| rotten(position, error))?;
-        let length = header.length;
-        if at > 0 && (at + length > bytes_max || at + length > bytes.len()) {
-            break;
+        let here = Place { position: place.position + at as u64, ..place };
+        let is_first = at == 0;
+        let room = if is_first { usize::MAX } else { bytes_max.saturating_sub(at) };
+        match sound_batch(&bytes[at..], here, next_offset, is_first, room) {
+            Ok(Whole::Batches { bytes, next_offset: next }) => {
+                (at, next_offset) = (at + bytes as usize, next)
+            }
+            needs_or_error if is_first => return needs_or_error,
+            // Damage behind sound batches is told by the read that begins there.
+            _ => break,
         }
-        if at + length > bytes.len() {
-            return Ok(Whole::Needs(length));
-        }
-        batch::check_stored(&bytes[at..at + length]).map_err(|error| rotten(position, error))?;
-        let (found, expected) = (header.base_offset, next_offset);
-        let goes_on =
-            if at == 0 { found <= offset && header.next_offset() > offset } else { found == expected };
-        if !goes_on {
-            return Err(ReadError::WrongOffset { segment_base, position, found, expected });
-        }
-        at += length;
-        next_offset = header.next_offset();
     }
     Ok(if at == 0 {
         Whole::Needs(BATCH_HEADER_BYTES)
     } else {
         Whole::Batches { bytes: at as u64, next_offset }
     })
+}
+
+/// The batch at the beginning of these bytes, if it is whole and has room. The first of a read holds `offset`, and each next
+/// one goes on where the one before ended: offsets lie outside the batches' own checksums.
+fn sound_batch(
+    bytes: &[u8],
+    place: Place,
+    offset: i64,
+    is_first: bool,
+    room: usize,
+) -> Result<Whole, ReadError> {
+    let Place { segment_base, position } = place;
+    let rotten = |source| ReadError::RottenBatch { segment_base, position, source };
+    let header = BatchHeader::parse(bytes).map_err(rotten)?;
+    let Some(whole) = bytes.get(..header.length).filter(|whole| whole.len() <= room) else {
+        return Ok(Whole::Needs(header.length));
+    };
+    batch::check_stored(whole).map_err(rotten)?;
+    let (found, next_offset) = (header.base_offset, header.next_offset());
+    let goes_on = if is_first { found <= offset && next_offset > offset } else { found == offset };
+    if !goes_on {
+        return Err(ReadError::WrongOffset { segment_base, position, found, expected: offset });
+    }
+    Ok(Whole::Batches { bytes: whole.len() as u64, next_offset })
 }
 
 impl LogState {
