@@ -5,9 +5,17 @@ use std::time::Duration;
 
 use clap::Args;
 use corelog_client::{Client, ClientOptions};
+use futures_lite::future::block_on;
 
 use crate::exit::{self, Coded};
+use crate::progress::Progress;
 use crate::quantity;
+
+/// Waits for a broker's answer, and shows that where it takes long.
+pub(crate) fn wait_for<T>(answer: impl Future<Output = T>) -> T {
+    let _progress = Progress::start("waiting for the broker");
+    block_on(answer)
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Server {

@@ -3,17 +3,17 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed |
+//! | 1 | failed; of `log inspect`, `verify` and `repair`: there is damage |
 //! | 2 | the command line or the configuration makes no sense |
 //! | 3 | the broker cannot be reached, or did not answer in time |
 //! | 4 | the broker refused: no such topic, wrong setting, topic exists |
-//! | 5 | data is damaged |
+//! | 5 | records that were read are damaged |
 //! | 130 | ended by Ctrl-C |
 
 use std::fmt;
 use std::process::ExitCode;
 
-use corelog_client::ClientError;
+use corelog_client::{ClientError, ErrorCode};
 
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const MISUSED: u8 = 2;
@@ -24,7 +24,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// For `--help`.
 pub(crate) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 broker not reached, \
-     4 refused by the broker, 5 damaged data, 130 ended by Ctrl-C.";
+     4 refused by the broker, 5 damaged records read, 130 ended by Ctrl-C.";
 
 /// An error that decides the exit code.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ pub(crate) fn code_of(result: anyhow::Result<()>) -> ExitCode {
 
 fn code_of_client_error(error: &ClientError) -> u8 {
     match error {
+        ClientError::Refused { code: ErrorCode::CorruptLog, .. } => DAMAGED,
         ClientError::Refused { .. }
         | ClientError::NoSuchTopic { .. }
         | ClientError::NoSuchPartition { .. } => REFUSED,

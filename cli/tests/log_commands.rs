@@ -93,6 +93,25 @@ fn a_flipped_bit_is_found_and_its_place_said() {
 }
 
 #[test]
+fn a_reader_that_meets_damage_says_so_after_what_comes_before_it() {
+    let folder = stopped("log-rot-read");
+    let mut broker = Broker::start(&folder);
+    assert!(broker.produce(&["t"], "four").status.success());
+    broker.signal(Signal::TERM);
+    broker.wait();
+    let segment = segment(&folder);
+    let shown = log(&["inspect", "--json"], &segment);
+    let second: serde_json::Value =
+        serde_json::from_str(text(&shown.stdout).lines().nth(1).unwrap()).unwrap();
+    flip(&segment, second["batch"].as_u64().unwrap() as usize + 70);
+    let broker = Broker::start(&folder);
+    let read = broker.run(&["consume", "t"]);
+    assert_eq!(read.status.code(), Some(5), "{}", text(&read.stderr));
+    assert_eq!(text(&read.stdout), "one\ntwo\nthree\n");
+    assert!(text(&read.stderr).contains("corrupt"), "{}", text(&read.stderr));
+}
+
+#[test]
 fn what_is_no_file_of_ours_is_refused() {
     let folder = Folder::new("log-foreign");
     let path = folder.0.join("notes.txt");

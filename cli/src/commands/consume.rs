@@ -1,12 +1,13 @@
 //! `corelog consume TOPIC`: prints records.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 
 use clap::Args;
 use corelog_client::{ConsumerOptions, StartAt};
 use futures_lite::future::block_on;
 
 use crate::connection::Server;
+use crate::progress::Progress;
 use crate::record_format::{self, RecordFormat};
 use crate::start_position;
 
@@ -47,6 +48,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ..ConsumerOptions::default()
     };
     let mut left = arguments.count.unwrap_or(u64::MAX);
+    // On a terminal the records themselves show that it goes on, and following is no work.
+    let is_shown = !arguments.follow && !std::io::stdout().is_terminal();
+    let progress = is_shown.then(|| Progress::start("consuming"));
+    let mut consumed = 0_u64;
     let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
     block_on(async {
         let mut consumer = client.consumer(&arguments.topic, options).await?;
@@ -58,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 } else {
                     arguments.format.write(&mut out, &arguments.topic, batch.partition, &record)?;
                 }
+                consumed += 1;
                 left -= 1;
                 if left == 0 {
                     out.flush()?;
@@ -66,6 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
             if arguments.follow {
                 out.flush()?;
+            }
+            if let Some(progress) = &progress {
+                progress.say(format!("{consumed} records consumed"));
             }
         }
         out.flush()?;

@@ -1,10 +1,9 @@
 //! `corelog node describe`.
 
 use clap::{Args, Subcommand};
-use futures_lite::future::block_on;
 
 use super::print_json;
-use crate::connection::Server;
+use crate::connection::{Server, wait_for};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
@@ -24,7 +23,7 @@ pub(crate) struct DescribeArguments {
 pub(crate) fn run(command: &Commands) -> anyhow::Result<()> {
     let Commands::Describe(arguments) = command;
     let client = arguments.server.connect()?;
-    let text = block_on(client.admin().describe_node())?;
+    let text = wait_for(client.admin().describe_node())?;
     if arguments.json {
         println!("{text}");
         return Ok(());

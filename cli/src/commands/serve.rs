@@ -1,6 +1,7 @@
 //! `corelog serve`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use runtime::executor::{self, ShardId};
 use serde_json::json;
 
 use crate::exit::{self, Coded};
+use crate::progress::Progress;
 use crate::quantity;
 
 #[derive(Debug, Args)]
@@ -134,17 +136,26 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         config.durability,
     );
     let ready_file = arguments.ready_file.clone();
-    plan.on_ready(move |ready| tell_ready(&ready, ready_file.as_deref()));
+    let progress = Shown::default();
+    progress.show("starting: reading the journals, making those that are missing");
+    let shown = progress.clone();
+    plan.on_ready(move |ready| {
+        shown.clear();
+        tell_ready(&ready, ready_file.as_deref());
+    });
     let stop = plan.stop_handle();
+    let shown = progress.clone();
     let results = executor::run(config.executor_options(), move |shard| {
-        let (plan, stop) = (plan.clone(), stop.clone());
+        let (plan, stop, shown) = (plan.clone(), stop.clone(), shown.clone());
         async move {
             if shard == ShardId(0) {
-                drop(runtime::task::spawn(stop_on_signal(stop)));
+                drop(runtime::task::spawn(stop_on_signal(stop, shown)));
             }
             plan.run_shard(shard).await
         }
-    })?;
+    });
+    progress.clear();
+    let results = results?;
     if let Some(path) = &arguments.ready_file {
         // Whoever looks at it sees a broker that is gone. It may never have been written.
         let _ = std::fs::remove_file(path);
@@ -162,11 +173,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-async fn stop_on_signal(stop: StopHandle) {
+/// The progress of a start, then of a stop. Its thread prints, not the shard.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Option<Progress>>>);
+
+impl Shown {
+    fn show(&self, text: &str) {
+        self.clear();
+        *self.0.lock().expect("nobody panics with it") = Some(Progress::start(text));
+    }
+
+    fn clear(&self) {
+        drop(self.0.lock().expect("nobody panics with it").take());
+    }
+}
+
+async fn stop_on_signal(stop: StopHandle, shown: Shown) {
     let signal = runtime::signal::terminate().await;
+    shown.clear();
     eprintln!("{signal}: stopping; once more ends at once");
+    shown.show("stopping: everything goes into the segments");
     stop.stop();
     let signal = runtime::signal::terminate().await;
+    shown.clear();
     eprintln!("{signal}: ended at once; the next start recovers");
     std::process::exit(exit::INTERRUPTED.into());
 }

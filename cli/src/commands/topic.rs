@@ -3,14 +3,13 @@
 use std::io::Write;
 
 use anyhow::anyhow;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use corelog_client::{Admin, ErrorCode};
-use futures_lite::future::block_on;
 use serde_json::json;
 use wire::native::DescribeTopicReply;
 
 use super::print_json;
-use crate::connection::Server;
+use crate::connection::{Server, wait_for};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
@@ -70,17 +69,18 @@ pub(crate) struct NameArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("changes").required(true).multiple(true))]
 pub(crate) struct AlterArguments {
     /// Its name
     topic: String,
     /// Grow to this many partitions
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), group = "changes")]
     partitions: Option<u32>,
     /// Change a setting; can be given again
-    #[arg(long = "set", value_parser = setting, value_name = "NAME=VALUE")]
+    #[arg(long = "set", value_parser = setting, value_name = "NAME=VALUE", group = "changes")]
     settings: Vec<(String, String)>,
     /// Back to its default; can be given again
-    #[arg(long = "unset", value_name = "NAME")]
+    #[arg(long = "unset", value_name = "NAME", group = "changes")]
     unset: Vec<String>,
     #[command(flatten)]
     server: Server,
@@ -112,7 +112,7 @@ fn create(arguments: &CreateArguments) -> anyhow::Result<()> {
     let name = &arguments.topic;
     let admin = admin(&arguments.server)?;
     let made = admin.create_topic(name, arguments.partitions, &arguments.settings, arguments.validate_only);
-    let id = match block_on(made) {
+    let id = match wait_for(made) {
         Ok(id) => Some(id),
         Err(corelog_client::ClientError::Refused { code: ErrorCode::TopicExists, .. })
             if arguments.if_missing =>
@@ -134,7 +134,7 @@ fn create(arguments: &CreateArguments) -> anyhow::Result<()> {
 }
 
 fn list(arguments: &ListArguments) -> anyhow::Result<()> {
-    let mut topics = block_on(admin(&arguments.server)?.metadata())?.topics;
+    let mut topics = wait_for(admin(&arguments.server)?.metadata())?.topics;
     topics.sort_by(|left, right| left.name.cmp(&right.name));
     if arguments.json {
         let objects: Vec<_> = topics
@@ -151,7 +151,7 @@ fn list(arguments: &ListArguments) -> anyhow::Result<()> {
 }
 
 fn describe(arguments: &NameArguments) -> anyhow::Result<()> {
-    let reply = block_on(admin(&arguments.server)?.describe_topic(&arguments.topic))?;
+    let reply = wait_for(admin(&arguments.server)?.describe_topic(&arguments.topic))?;
     if arguments.json {
         return print_json(&description(&arguments.topic, &reply));
     }
@@ -212,7 +212,7 @@ fn alter(arguments: &AlterArguments) -> anyhow::Result<()> {
     let set = arguments.settings.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
     let unset = arguments.unset.iter().map(|name| (name.clone(), None));
     let settings: Vec<_> = set.chain(unset).collect();
-    block_on(admin(&arguments.server)?.alter_topic(name, arguments.partitions, &settings))
+    wait_for(admin(&arguments.server)?.alter_topic(name, arguments.partitions, &settings))
         .map_err(|error| anyhow!(error).context(format!("topic {name} was not changed")))?;
     if arguments.json {
         return print_json(&json!({ "topic": name, "altered": true }));
@@ -223,7 +223,7 @@ fn alter(arguments: &AlterArguments) -> anyhow::Result<()> {
 
 fn delete(arguments: &NameArguments) -> anyhow::Result<()> {
     let name = &arguments.topic;
-    block_on(admin(&arguments.server)?.delete_topic(name))
+    wait_for(admin(&arguments.server)?.delete_topic(name))
         .map_err(|error| anyhow!(error).context(format!("topic {name} was not deleted")))?;
     if arguments.json {
         return print_json(&json!({ "topic": name, "deleted": true }));
