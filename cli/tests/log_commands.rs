@@ -135,11 +135,7 @@ fn a_refused_start_names_the_repair_and_the_repair_lets_it_start() {
     let data = folder.0.join("data");
     // The third write of the ring: whatever else a broker journals, it comes before a later one.
     flip(&data.join("journal/0/ring.0"), 2 * 4096 + 140);
-    let refused = corelog()
-        .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1", "--data"])
-        .arg(&data)
-        .output()
-        .unwrap();
+    let refused = refused_start(&data);
     assert!(text(&refused.stderr).contains("corelog log repair"), "{}", text(&refused.stderr));
     assert_eq!(log(&["verify"], &data).status.code(), Some(1));
     let planned = log(&["repair"], &data);
@@ -153,4 +149,35 @@ fn a_refused_start_names_the_repair_and_the_repair_lets_it_start() {
     assert_eq!(log(&["verify"], &data).status.code(), Some(0));
     let broker = Broker::start(&folder);
     assert_eq!(broker.succeed(&["consume", "t"]), "one\ntwo\n");
+}
+
+/// A start that ends by itself.
+fn refused_start(data: &Path) -> std::process::Output {
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1", "--data"];
+    corelog().args(arguments).arg(data).output().unwrap()
+}
+
+/// A verification that asked only for the rings that are there called a folder sound that no broker starts on.
+#[test]
+fn a_ring_that_is_gone_is_damage_as_it_is_to_a_start() {
+    for gone in ["journal", "journal/0"] {
+        let folder = killed("log-lost-ring");
+        let data = folder.0.join("data");
+        std::fs::remove_dir_all(data.join(gone)).unwrap();
+        let refused = refused_start(&data);
+        assert_ne!(refused.status.code(), Some(0));
+        assert!(text(&refused.stderr).contains("missing or empty"), "{}", text(&refused.stderr));
+        let verified = log(&["verify"], &data);
+        assert_eq!(verified.status.code(), Some(1), "{}", text(&verified.stdout));
+        assert!(text(&verified.stdout).contains("missing or empty"), "{}", text(&verified.stdout));
+        let planned = log(&["repair"], &data);
+        assert!(text(&planned.stderr).contains("1 thing would"), "{}", text(&planned.stderr));
+        let export = folder.0.join("rescued");
+        let repaired = log(&["repair", "--apply", &format!("--export={}", export.display())], &data);
+        assert_eq!(repaired.status.code(), Some(0), "{}", text(&repaired.stderr));
+        assert_eq!(text(&repaired.stdout).contains("nothing left to copy"), !export.exists());
+        assert_eq!(log(&["verify"], &data).status.code(), Some(0));
+        let broker = Broker::start(&folder);
+        assert_eq!(broker.succeed(&["topic", "list"]).lines().count(), 1);
+    }
 }

@@ -116,7 +116,7 @@ fn end_of(ends: &BTreeMap<u64, LogEnd>, uid: PartitionUid) -> LogEnd {
 }
 
 /// The numbers of the rings that are there.
-async fn ring_numbers(options: &StorageOptions) -> Result<Vec<u16>, FileError> {
+pub(crate) async fn ring_numbers(options: &StorageOptions) -> Result<Vec<u16>, FileError> {
     let folder = options.rings_folder();
     if !file::exists(&folder).await? {
         return Ok(Vec::new());
@@ -148,11 +148,7 @@ async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u
         }
         rings.push(ring);
     }
-    // A ring that is gone would pass for one that is new, and all that it acknowledged for never written.
-    for number in 0..options.rings_before {
-        if rings.iter().any(|ring| ring.number == number) {
-            continue;
-        }
+    for number in lost_rings(options, &rings) {
         if !options.salvage {
             return Err(RecoveryError::RingLost {
                 folder: options.ring_folder(number).display().to_string(),
@@ -163,6 +159,12 @@ async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u
         }
     }
     Ok((rings, bare))
+}
+
+/// The rings that the last start left and that are not there. One that is gone would pass for one that is new, and all that
+/// it acknowledged for never written.
+pub(crate) fn lost_rings(options: &StorageOptions, rings: &[ScannedRing]) -> Vec<u16> {
+    (0..options.rings_before).filter(|number| rings.iter().all(|ring| ring.number != *number)).collect()
 }
 
 /// What a recovery that keeps what is sound would give up. Changes nothing.

@@ -166,6 +166,8 @@ fn repair(arguments: &RepairArguments) -> anyhow::Result<()> {
         losses.iter().for_each(|loss| println!("{}: {}", loss.path.display(), loss.what));
         match (losses.is_empty(), done) {
             (true, _) => println!("nothing here makes a start refuse; `corelog log verify` checks the rest"),
+            // What was missing as a whole leaves nothing to copy.
+            (false, true) if !export.exists() => println!("repaired; there was nothing left to copy"),
             (false, true) => println!("repaired; copies of what was given up are in {}", export.display()),
             (false, false) => {
                 println!("nothing was changed; with --apply this is given up, after it was copied")
@@ -175,7 +177,8 @@ fn repair(arguments: &RepairArguments) -> anyhow::Result<()> {
     if losses.is_empty() || done {
         return Ok(());
     }
-    Err(Coded::error(exit::FAILED, format!("{} things would be given up", losses.len())))
+    let things = if losses.len() == 1 { "thing" } else { "things" };
+    Err(Coded::error(exit::FAILED, format!("{} {things} would be given up", losses.len())))
 }
 
 fn export_beside(data: &Path) -> PathBuf {

@@ -67,12 +67,8 @@ pub async fn verify(
 
 async fn read_rings(options: &StorageOptions, report: &mut Report) -> Result<Vec<ScannedRing>, InspectError> {
     let mut rings = Vec::new();
-    let folder = options.rings_folder();
-    if !file::exists(&folder).await? {
-        return Ok(rings);
-    }
-    for entry in file::list_folder(&folder).await? {
-        let Ok(number) = entry.name.parse() else { continue };
+    let mut refused = Vec::new();
+    for number in recovery::ring_numbers(options).await? {
         let folder = options.ring_folder(number);
         for ring_file in file::list_folder(&folder).await? {
             report.files += 1;
@@ -82,7 +78,17 @@ async fn read_rings(options: &StorageOptions, report: &mut Report) -> Result<Vec
         match ScannedRing::read(options, number).await {
             Ok(ring) => rings.extend(ring),
             Err(RecoveryError::File(error)) if !error.is_not_found() => return Err(error.into()),
-            Err(error) => damaged(&folder, None, error.to_string(), false, report, &mut |_| {}),
+            Err(error) => {
+                refused.push(number);
+                damaged(&folder, None, error.to_string(), false, report, &mut |_| {});
+            }
+        }
+    }
+    for number in recovery::lost_rings(options, &rings) {
+        if !refused.contains(&number) {
+            let folder = options.ring_folder(number);
+            let lost = RecoveryError::RingLost { folder: folder.display().to_string() };
+            damaged(&folder, None, lost.to_string(), false, report, &mut |_| {});
         }
     }
     Ok(rings)
