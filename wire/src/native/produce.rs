@@ -21,7 +21,7 @@ pub struct Produce {
     pub topic_id: Uuid,
     /// Partition of that topic.
     pub partition: u32,
-    /// How long the broker may hold the request before it appends; 0 = as long as it must.
+    /// How long the client waits for the answer; 0 = as long as it takes. The broker does not act on it.
     pub deadline_ms: u32,
     /// False: no answer is sent, whatever happens (acks=0).
     pub acknowledge: bool,
