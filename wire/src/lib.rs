@@ -6,6 +6,7 @@
 //! | [`frame`] | the 40-byte header in front of every native message | little-endian |
 //! | [`native`] | the messages themselves, one plain struct each, over flatbuffers | little-endian |
 //! | [`batch`] | Kafka's record batch v2: the unit of checksum, write and cache | big-endian |
+//! | [`kafka`] | Kafka's messages, one plain struct each | big-endian |
 //! | [`codes`] | the numbers that say what went wrong | |
 //! | [`limits`] | how large anything here may be, and why | |
 //!
@@ -30,6 +31,7 @@ pub mod batch;
 pub mod codes;
 pub mod frame;
 mod generated;
+pub mod kafka;
 mod layout;
 pub mod limits;
 pub mod native;

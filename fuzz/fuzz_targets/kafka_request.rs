@@ -1,0 +1,35 @@
+//! A frame read as the request its header names. What is read is written and read again: the same message.
+
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use wire::kafka::*;
+
+fn round_trip<A: Api>(mut from: Reader, version: i16)
+where
+    A::Request: PartialEq + std::fmt::Debug,
+{
+    if let Ok(request) = decode_request::<A>(&mut from, version) {
+        let frame = encode_request::<A>(version, 1, "", &request);
+        let mut again = Reader::new(frame.gathered.slice(4..));
+        RequestHeader::read(&mut again).expect("it was just written");
+        assert_eq!(decode_request::<A>(&mut again, version).as_ref(), Ok(&request));
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut from = Reader::new(Bytes::copy_from_slice(bytes));
+    let Ok(header) = RequestHeader::read(&mut from) else { return };
+    let Some(key) = ApiKey::from_number(header.key) else { return };
+    match key {
+        ApiKey::Produce => round_trip::<Produce>(from, header.version),
+        ApiKey::Fetch => round_trip::<Fetch>(from, header.version),
+        ApiKey::ListOffsets => round_trip::<ListOffsets>(from, header.version),
+        ApiKey::Metadata => round_trip::<Metadata>(from, header.version),
+        ApiKey::ApiVersions => round_trip::<ApiVersions>(from, header.version),
+        ApiKey::CreateTopics => round_trip::<CreateTopics>(from, header.version),
+        ApiKey::DeleteTopics => round_trip::<DeleteTopics>(from, header.version),
+        ApiKey::InitProducerId => round_trip::<InitProducerId>(from, header.version),
+    }
+});

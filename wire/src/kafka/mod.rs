@@ -1,0 +1,71 @@
+//! Kafka's protocol: requests and answers, one file an API, each a table of fields with the versions that have them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `api` | the APIs, their versions, the headers, frames |
+//! | `message` | the table form: from it both directions of the codec |
+//! | `field` | the types of fields |
+//! | `read`, `write` | a frame's bytes |
+//! | `api_versions` to `topics` | the messages |
+//!
+//! ```text
+//!   | length 4 | header: key 2, version 2, correlation id 4, client id, (tags) | request  |
+//!   | length 4 | header: correlation id 4, (tags)                              | response |
+//! ```
+//!
+//! All numbers are big-endian. What is in brackets only flexible versions have (KIP-482): they also write lengths as varints,
+//! one larger than they are, so that 0 is null.
+//!
+//! Invariants:
+//! - Every length and count is compared with the bytes that are left before memory is taken for it.
+//! - Tags nobody knows are passed over; bytes after the end of a message are refused.
+//! - Texts and records are slices of the frame. Records that are answered need not be copied: see [`Records::Elsewhere`].
+//!
+//! Source: <https://kafka.apache.org/protocol>. Each table is tested in both directions against the kafka-protocol crate, at
+//! every version.
+
+mod api;
+mod api_versions;
+mod fetch;
+mod field;
+mod init_producer_id;
+mod list_offsets;
+mod message;
+mod metadata;
+mod produce;
+mod read;
+mod topics;
+mod write;
+
+pub use api::{Api, ApiKey, RequestHeader, decode_request, decode_response, encode_request, encode_response};
+pub use api_versions::{
+    ApiVersion, ApiVersions, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature, SupportedFeature,
+};
+pub use fetch::{
+    AbortedTransaction, EpochEndOffset, Fetch, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
+    FetchedPartition, FetchedTopic, ForgottenTopic, LeaderIdAndEpoch, ReplicaState, SnapshotId,
+};
+pub use field::{Field, Form, Records, Text};
+pub use init_producer_id::{InitProducerId, InitProducerIdRequest, InitProducerIdResponse};
+pub use list_offsets::{
+    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsets, ListOffsetsPartition, ListOffsetsRequest,
+    ListOffsetsResponse, ListOffsetsTopic, ListedPartition, ListedTopic, MAX_TIMESTAMP,
+};
+pub use metadata::{
+    Metadata, MetadataBroker, MetadataPartition, MetadataRequest, MetadataRequestTopic, MetadataResponse,
+    MetadataTopic,
+};
+pub use produce::{
+    CurrentLeader, NodeEndpoint, Produce, ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic,
+    ProducedPartition, ProducedTopic, RecordError,
+};
+pub use read::{DecodeError, Problem, Reader};
+pub use topics::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopics, CreateTopicsRequest,
+    CreateTopicsResponse, CreatedTopic, CreatedTopicConfig, DeleteTopicState, DeleteTopics,
+    DeleteTopicsRequest, DeleteTopicsResponse, DeletedTopic,
+};
+pub use write::{Gap, Writer, WrittenFrame};
+
+#[cfg(test)]
+mod tests;
