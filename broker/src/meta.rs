@@ -56,10 +56,7 @@ pub enum MetaError {
 impl Meta {
     /// Reads the folder's file, or writes one with a new cluster id into a folder that holds nothing of a broker yet.
     pub async fn open(data: &Path, node_id: u32) -> Result<Self, MetaError> {
-        let path = data.join(META_FILE);
-        if file::exists(&path).await? {
-            let bytes = file::read_whole(&path, META_BYTES + 1).await?;
-            let meta = Self::decode(&path, &bytes)?;
+        if let Some(meta) = Self::read(data).await? {
             make_names_durable(data).await?;
             return Ok(meta);
         }
@@ -70,9 +67,19 @@ impl Meta {
         }
         let cluster_id = runtime::random::uuid();
         let meta = Self { format_version: FORMAT_VERSION, oldest_reader: OLDEST_READER, cluster_id, node_id };
-        file::write_whole_durably(&path, &meta.encode()).await?;
+        file::write_whole_durably(&data.join(META_FILE), &meta.encode()).await?;
         make_names_durable(data).await?;
         Ok(meta)
+    }
+
+    /// Reads the folder's file, if there is one. Changes nothing.
+    pub async fn read(data: &Path) -> Result<Option<Self>, MetaError> {
+        let path = data.join(META_FILE);
+        if !file::exists(&path).await? {
+            return Ok(None);
+        }
+        let bytes = file::read_whole(&path, META_BYTES + 1).await?;
+        Self::decode(&path, &bytes).map(Some)
     }
 
     fn encode(&self) -> [u8; META_BYTES] {

@@ -9,7 +9,7 @@ use storage::{PartitionSpec, PartitionUid, StorageOptions};
 use thiserror::Error;
 
 use crate::catalog::{CatalogLog, CatalogLogError};
-use crate::meta::META_FILE;
+use crate::meta::{META_FILE, Meta, MetaError};
 
 /// A data folder, locked.
 pub struct StoppedData {
@@ -32,13 +32,15 @@ pub enum StoppedError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    Meta(#[from] MetaError),
+    #[error(transparent)]
     Catalog(#[from] CatalogLogError),
 }
 
 impl StoppedData {
     /// Locks the folder and reads its catalog.
     pub async fn open(data: &Path) -> Result<Self, StoppedError> {
-        if !file::exists(&data.join(META_FILE)).await? {
+        if Meta::read(data).await?.is_none() {
             return Err(StoppedError::NoData(data.to_path_buf()));
         }
         let lock = file::lock_folder(data).await.map_err(|error| match error.is_locked() {

@@ -3,35 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod broker;
+#[path = "broker/stopped.rs"]
+mod stopped;
 
 use std::path::{Path, PathBuf};
 
-use broker::{Broker, Folder, corelog, text};
+use broker::{Broker, Folder, text};
 use rustix::process::Signal;
+use stopped::{killed, log, refused_start};
 
-/// A broker that took three records and was killed: they are in its ring only.
-fn killed(name: &str) -> Folder {
-    let folder = Folder::new(name);
-    let mut broker = Broker::start(&folder);
-    broker.succeed(&["topic", "create", "t"]);
-    assert!(broker.produce(&["t"], "one\ntwo\nthree").status.success());
-    broker.signal(Signal::KILL);
-    broker.wait();
-    std::fs::remove_file(folder.0.join("ready.json")).unwrap();
-    folder
-}
-
-/// The same, stopped cleanly: they are in the segment.
+/// The same as [`killed`], stopped cleanly: they are in the segment.
 fn stopped(name: &str) -> Folder {
     let folder = killed(name);
     let mut broker = Broker::start(&folder);
     broker.signal(Signal::TERM);
     assert!(broker.wait().success());
     folder
-}
-
-fn log(arguments: &[&str], path: &Path) -> std::process::Output {
-    corelog().arg("log").args(arguments).arg(path).output().unwrap()
 }
 
 fn segment(folder: &Folder) -> PathBuf {
@@ -149,35 +136,4 @@ fn a_refused_start_names_the_repair_and_the_repair_lets_it_start() {
     assert_eq!(log(&["verify"], &data).status.code(), Some(0));
     let broker = Broker::start(&folder);
     assert_eq!(broker.succeed(&["consume", "t"]), "one\ntwo\n");
-}
-
-/// A start that ends by itself.
-fn refused_start(data: &Path) -> std::process::Output {
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1", "--data"];
-    corelog().args(arguments).arg(data).output().unwrap()
-}
-
-/// A verification that asked only for the rings that are there called a folder sound that no broker starts on.
-#[test]
-fn a_ring_that_is_gone_is_damage_as_it_is_to_a_start() {
-    for gone in ["journal", "journal/0"] {
-        let folder = killed("log-lost-ring");
-        let data = folder.0.join("data");
-        std::fs::remove_dir_all(data.join(gone)).unwrap();
-        let refused = refused_start(&data);
-        assert_ne!(refused.status.code(), Some(0));
-        assert!(text(&refused.stderr).contains("missing or empty"), "{}", text(&refused.stderr));
-        let verified = log(&["verify"], &data);
-        assert_eq!(verified.status.code(), Some(1), "{}", text(&verified.stdout));
-        assert!(text(&verified.stdout).contains("missing or empty"), "{}", text(&verified.stdout));
-        let planned = log(&["repair"], &data);
-        assert!(text(&planned.stderr).contains("1 thing would"), "{}", text(&planned.stderr));
-        let export = folder.0.join("rescued");
-        let repaired = log(&["repair", "--apply", &format!("--export={}", export.display())], &data);
-        assert_eq!(repaired.status.code(), Some(0), "{}", text(&repaired.stderr));
-        assert_eq!(text(&repaired.stdout).contains("nothing left to copy"), !export.exists());
-        assert_eq!(log(&["verify"], &data).status.code(), Some(0));
-        let broker = Broker::start(&folder);
-        assert_eq!(broker.succeed(&["topic", "list"]).lines().count(), 1);
-    }
 }

@@ -16,6 +16,16 @@ pub use crate::backend::file::{
     read_whole, remove_file, remove_folder_all, rename, sync_folder, write_whole_durably,
 };
 
+/// Waits for the writes that a killed process left in flight: they land after the process is gone, and would fall on what
+/// is written now. Mode 0 of `fallocate` waits for them; within the file, so that nothing changes. An empty file has none,
+/// where nothing is written behind a file's end.
+pub async fn wait_for_late_writes(file: &File) -> Result<(), FileError> {
+    match file.size().await? {
+        0 => Ok(()),
+        size => file.allocate(0, size.min(crate::buffer::PAGE_BYTES as u64)).await,
+    }
+}
+
 /// What an opened file is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {

@@ -8,6 +8,8 @@ use sim::machine::{Crash, Machine, Running};
 use storage::RecoveryError;
 
 const SLOTS: [&str; 2] = ["/data/journal/0/table.0", "/data/journal/0/table.1"];
+const RING_FILES: [&str; 4] =
+    ["/data/journal/0/ring.0", "/data/journal/0/ring.1", "/data/journal/0/ring.2", "/data/journal/0/ring.3"];
 
 fn plan() -> Plan {
     Plan { partitions: 3, segment_bytes_max: 1 << 30, ring_file_bytes: 256 << 10, ..Plan::default() }
@@ -128,6 +130,40 @@ fn two_removed_tables_are_made_again() {
     machine.run(async |running| append_some(&running, 3).await);
     SLOTS.iter().for_each(|slot| remove(&machine, slot));
     assert_eq!(machine.judge(), [6, 3, 3]);
+}
+
+/// The files that were left once passed for a smaller ring, and what the missing one held was gone.
+#[test]
+fn without_tables_no_file_of_the_ring_may_be_missing() {
+    for lost in RING_FILES {
+        let mut machine = Machine::new(17, &Plan { ring_files: 4, ..plan() });
+        // Each life begins with the next file.
+        for _ in 0..4 {
+            machine.run(async |running| append_some(&running, 1).await);
+        }
+        machine.plan.rings_before = 1;
+        SLOTS.iter().for_each(|slot| remove(&machine, slot));
+        let whole = machine.remember();
+        remove(&machine, lost);
+        let refusal = machine.refusal();
+        assert!(
+            matches!(&refusal, RecoveryError::RingFileLost { path } if path == lost),
+            "without {lost}: {refusal}"
+        );
+        machine.return_to(&whole);
+        assert_eq!(machine.judge(), [8, 4, 4]);
+    }
+}
+
+#[test]
+fn a_refused_start_lengthens_no_file() {
+    for emptied in [&RING_FILES[..1], &[RING_FILES[1], SLOTS[0]], &[RING_FILES[0], SLOTS[0], SLOTS[1]]] {
+        let mut machine = Machine::new(18, &plan());
+        machine.run(async |running| append_some(&running, 2).await);
+        machine.plan.rings_before = 1;
+        emptied.iter().for_each(|path| machine.change(path, Vec::clear));
+        machine.refusal();
+    }
 }
 
 #[test]

@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use runtime::buffer::Buffer;
-use runtime::file::{Access, Create, File, FileError, OpenOptions};
+use runtime::file::{File, FileError, OpenOptions};
 use wire::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
 
-use crate::limits::{PAGE, page_ceil, page_floor};
+use crate::journal::reader::open_at_rest;
+use crate::limits::{page_ceil, page_floor};
 
 /// Read at once; a batch that is larger is read whole.
 const WINDOW_BYTES: u64 = 1 << 20;
 
 /// A segment's file, read forwards.
 pub(crate) struct SegmentReader {
-    file: File,
+    /// `None` for a segment that stands in the ring only.
+    file: Option<File>,
     size: u64,
     position: u64,
     /// Bytes from a page's beginning on.
@@ -43,20 +45,19 @@ impl SegmentReader {
     pub(crate) async fn open(path: &Path, position: u64) -> Result<Self, FileError> {
         let file = File::open(path, OpenOptions::read()).await?;
         let size = file.size().await?;
-        Ok(Self { file, size, position, window: None, dirty: Runs::new() })
+        Ok(Self { file: Some(file), size, position, window: None, dirty: Runs::new() })
+    }
+
+    /// A segment that has no file yet, or none any more; [`SegmentReader::with_dirty`] gives it its bytes.
+    pub(crate) fn without_file() -> Self {
+        Self { file: None, size: 0, position: 0, window: None, dirty: Runs::new() }
     }
 
     /// As [`SegmentReader::open`], when the writes that a killed process left in flight have landed.
     pub(crate) async fn open_at_rest(path: &Path, position: u64) -> Result<Self, FileError> {
-        let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
-        let file = File::open(path, options).await?;
+        let file = open_at_rest(path).await?;
         let size = file.size().await?;
-        if size > 0 {
-            // Within the file, so that nothing changes.
-            file.allocate(0, size.min(PAGE)).await?;
-        }
-        let size = file.size().await?;
-        Ok(Self { file, size, position, window: None, dirty: Runs::new() })
+        Ok(Self { file: Some(file), size, position, window: None, dirty: Runs::new() })
     }
 
     /// The same with the bytes that a ring holds, up to where the log says that the segment ends.
@@ -120,7 +121,10 @@ impl SegmentReader {
         if !held {
             let start = page_floor(position);
             let wanted = page_ceil(end - start).max(WINDOW_BYTES.min(page_ceil(self.size - start)));
-            let read = self.file.read_at(start, wanted as usize).await?;
+            let read = match &self.file {
+                Some(file) => file.read_at(start, wanted as usize).await?,
+                None => Buffer::zeroed(wanted as usize),
+            };
             self.window = Some((start, self.dirtied(start, wanted, read)));
         }
         let (start, window) = self.window.as_ref().expect("the window was just filled");

@@ -190,7 +190,7 @@ pub(crate) async fn losses(
     for number in bare {
         let folder = options.ring_folder(number);
         if number < options.rings_before || Slots::read(&folder).await?.are_both_used() {
-            let what = "the journal has neither tables nor ring files, or is gone. Kept: what the segments hold. Lost: what was \
+            let what = "the journal is gone, or has no tables and not all of its files. Kept: what the segments hold. Lost: what was \
                         acknowledged and in the ring only";
             losses.push(Loss { path: folder, what: what.to_owned() });
         }

@@ -106,32 +106,24 @@ impl CatalogLog {
     /// Opens the catalog of a data folder, or makes an empty one where nothing was ever stored.
     pub async fn open(data: &Path, now_ms: i64) -> Result<LoadedCatalog, CatalogLogError> {
         let folder = data.join(FOLDER);
-        file::create_folder_all(&folder).await?;
-        file::sync_folder(data).await?;
-        let Some(path) = newest(&folder).await? else {
-            for found in ["topics", "journal"] {
-                if file::exists(&data.join(found)).await? {
-                    return Err(CatalogLogError::Missing { folder: folder.display().to_string(), found });
-                }
-            }
+        let Some(path) = find(data).await? else {
+            file::create_folder_all(&folder).await?;
+            file::sync_folder(data).await?;
             let catalog = Catalog::default();
             let log = Self::create(folder, &catalog, now_ms).await?;
             return Ok(LoadedCatalog { log, catalog });
         };
+        // The folder's name may be that of a process that was killed before it flushed it.
+        file::sync_folder(data).await?;
         let loaded = Self::load(folder, &path).await?;
         remove_others(&loaded.log.folder, &path).await?;
         Ok(loaded)
     }
 
-    /// The state as a stopped broker left it. Changes nothing: a torn last record stays where it is.
+    /// The state as a stopped broker left it, an empty one where its first start was cut off before it made one. Changes
+    /// nothing: a torn last record stays where it is.
     pub async fn read(data: &Path) -> Result<Catalog, CatalogLogError> {
-        let folder = data.join(FOLDER);
-        let missing =
-            || CatalogLogError::Missing { folder: folder.display().to_string(), found: "topics and journal" };
-        if !file::exists(&folder).await? {
-            return Err(missing());
-        }
-        let path = newest(&folder).await?.ok_or_else(missing)?;
+        let Some(path) = find(data).await? else { return Ok(Catalog::default()) };
         let file = File::open(&path, OpenOptions::read()).await?;
         let size = file.size().await?.next_multiple_of(PAGE);
         if size > limits::CATALOG_FILE_BYTES_MAX {
@@ -162,7 +154,7 @@ impl CatalogLog {
 
     async fn load(folder: PathBuf, path: &Path) -> Result<LoadedCatalog, CatalogLogError> {
         let file = open(path, Create::Never).await?;
-        file.allocate(0, PAGE).await?;
+        file::wait_for_late_writes(&file).await?;
         // Name and size may be those of a process that was killed before it flushed them.
         file.datasync().await?;
         file::sync_folder(&folder).await?;
@@ -385,6 +377,22 @@ async fn read_all(file: &File, size: u64) -> Result<Vec<u8>, FileError> {
     }
     bytes.resize(size as usize, 0);
     Ok(bytes)
+}
+
+/// The catalog's file; `None` in a data folder where nothing was ever stored.
+async fn find(data: &Path) -> Result<Option<PathBuf>, CatalogLogError> {
+    let folder = data.join(FOLDER);
+    if file::exists(&folder).await?
+        && let Some(path) = newest(&folder).await?
+    {
+        return Ok(Some(path));
+    }
+    for found in ["topics", "journal"] {
+        if file::exists(&data.join(found)).await? {
+            return Err(CatalogLogError::Missing { folder: folder.display().to_string(), found });
+        }
+    }
+    Ok(None)
 }
 
 /// The finished file with the highest index: an older one is left over where a rewrite was cut off before its removal.

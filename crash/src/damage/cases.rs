@@ -194,6 +194,11 @@ pub(super) const CASES: &[Case] = &[
     case("both tables deleted", ALL, Allowed::Refused, |site, _| {
         site.tables()?.iter().try_for_each(|table| Ok(fs::remove_file(table)?))
     }),
+    case("both tables and a file of the journal deleted", ENDED, Allowed::Refused, |site, seed| {
+        site.tables()?.iter().try_for_each(fs::remove_file)?;
+        let files = site.ring_files()?;
+        Ok(fs::remove_file(&files[seed.below(files.len() as u64) as usize])?)
+    }),
     // What a folder is, and what is in it.
     case("a bit in the catalog's middle", &[Stopped], Allowed::Refused, |site, seed| {
         flip(&site.catalog()?, seed.below(60), 1 << seed.below(8))

@@ -3,7 +3,7 @@
 //! The ends are found as a start finds them, and what the rings hold for a segment counts as written. So a folder that is
 //! sound here is one that a broker starts with and serves completely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use runtime::file;
@@ -127,13 +127,13 @@ async fn verify_partition(
     let log = log.unwrap_or_else(|| Redo::new(LogEnd::EMPTY));
     let (end, mut runs, complete) = log.into_parts();
     report.dirty_bytes += runs.values().flat_map(Runs::values).map(|bytes| bytes.len() as u64).sum::<u64>();
-    let mut bases = Vec::new();
+    // A start makes a segment again that the ring holds.
+    let mut bases: BTreeSet<i64> = runs.keys().copied().collect();
     if file::exists(folder).await? {
         let entries = file::list_folder(folder).await?;
-        bases = entries.iter().filter_map(|entry| base_offset_of(&entry.name, "log")).collect();
-        bases.sort_unstable();
+        bases.extend(entries.iter().filter_map(|entry| base_offset_of(&entry.name, "log")));
     }
-    bases.retain(|base| *base <= end.segment_base);
+    let bases: Vec<i64> = bases.into_iter().filter(|base| *base <= end.segment_base).collect();
     if end.end_position > 0 && bases.last() != Some(&end.segment_base) {
         let path = segment_path(folder, end.segment_base, "log");
         let reason =

@@ -29,11 +29,13 @@ pub(super) async fn inspect(
     visit: &mut dyn FnMut(&Line),
 ) -> Result<(), InspectError> {
     let Expected { base_offset, uid, end, dirty } = expected;
-    let mut reader = SegmentReader::open(path, 0).await?;
+    let is_in_ring_only = !dirty.is_empty() && !file::exists(path).await?;
+    let mut reader =
+        if is_in_ring_only { SegmentReader::without_file() } else { SegmentReader::open(path, 0).await? };
     if let Some((end, _)) = end {
         reader = reader.with_dirty(dirty, end);
     }
-    report.files += 1;
+    report.files += u64::from(!is_in_ring_only);
     report.bytes += reader.size();
     let mut index = SegmentIndex::new(base_offset);
     let mut next_offset = base_offset;

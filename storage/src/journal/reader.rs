@@ -1,13 +1,13 @@
 //! Reads the files of a ring, whatever stands in them. Changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use runtime::buffer::Buffer;
 use runtime::file::{self, Access, Create, File, FileError, OpenOptions};
 use uuid::Uuid;
 
 use crate::journal::format::{WRITE_HEADER_BYTES, WriteHeader};
-use crate::journal::ring::ring_file_name;
+use crate::journal::ring::{RING_FILE_PREFIX, ring_file_name};
 use crate::limits::{PAGE, page_ceil};
 
 /// Rings are read in pieces of this size.
@@ -28,20 +28,44 @@ pub(crate) struct Shape {
     pub(crate) file_bytes: u64,
 }
 
-impl Shape {
-    /// What the files themselves say, for a ring without a table: `None` where they are not all of one size.
-    pub(crate) async fn of_files(folder: &Path) -> Result<Option<Self>, FileError> {
+/// What the files themselves say of a ring without a table.
+pub(crate) enum Files {
+    Whole(Shape),
+    /// Others are there, this one is not.
+    Lacking(PathBuf),
+    /// None, or of different sizes: what an interrupted first start leaves.
+    Unmade,
+}
+
+impl Files {
+    /// A ring has at least `files_min` files: a last one that is gone leaves no hole, and those that are left would pass for a
+    /// smaller ring.
+    pub(crate) async fn of(folder: &Path, files_min: u32) -> Result<Self, FileError> {
         let entries = file::list_folder(folder).await?;
         let size_of = |number: u32| {
             let name = ring_file_name(number);
             entries.iter().find(|entry| entry.name == name).map(|entry| entry.bytes)
         };
-        let sizes: Vec<u64> = (0..).map_while(size_of).collect();
-        let Some(&file_bytes) = sizes.first() else { return Ok(None) };
+        let is_ours = |name: &str| {
+            name.strip_prefix(RING_FILE_PREFIX).is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let named = entries.iter().filter(|entry| is_ours(&entry.name)).count();
+        let named = u32::try_from(named).expect("a folder has fewer than 2^32 files");
+        if named == 0 {
+            return Ok(Self::Unmade);
+        }
+        let files = named.max(files_min);
+        let mut sizes = Vec::new();
+        for number in 0..files {
+            match size_of(number) {
+                Some(size) => sizes.push(size),
+                None => return Ok(Self::Lacking(folder.join(ring_file_name(number)))),
+            }
+        }
+        let file_bytes = sizes[0];
         let is_even =
             file_bytes > 0 && file_bytes.is_multiple_of(PAGE) && sizes.iter().all(|size| *size == file_bytes);
-        let files = u32::try_from(sizes.len()).expect("a folder has fewer than 2^32 files");
-        Ok((is_even && files >= crate::limits::RING_FILES_MIN).then_some(Self { files, file_bytes }))
+        Ok(if is_even { Self::Whole(Shape { files, file_bytes }) } else { Self::Unmade })
     }
 }
 
@@ -57,7 +81,7 @@ impl Reader {
         let mut files = Vec::new();
         for number in 0..shape.files {
             let path = folder.join(ring_file_name(number));
-            let file = wait_for_late_writes(&path).await?;
+            let file = open_at_rest(&path).await?;
             // What is read may stand in the device's cache only. It is served from this start on, so the ring has to hold it also
             // after a power cut, for a start that finds the newest table rotten.
             file.datasync().await?;
@@ -151,12 +175,11 @@ impl Reader {
     }
 }
 
-/// Opens a file once the writes that a killed process left in flight have landed: they come after the process is gone,
-/// and would fall on what is written now. Mode 0 of `fallocate` waits for them.
-pub(crate) async fn wait_for_late_writes(path: &Path) -> Result<File, FileError> {
+/// Opens a file once the writes that a killed process left in flight have landed.
+pub(crate) async fn open_at_rest(path: &Path) -> Result<File, FileError> {
     let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
     let file = File::open(path, options).await?;
-    file.allocate(0, PAGE).await?;
+    file::wait_for_late_writes(&file).await?;
     Ok(file)
 }
 

@@ -130,8 +130,11 @@ pub(crate) struct Ring {
     ring_file_bytes: u64,
 }
 
+/// What the name of a ring's file begins with.
+pub(crate) const RING_FILE_PREFIX: &str = "ring.";
+
 pub(crate) fn ring_file_name(number: u32) -> String {
-    format!("ring.{number}")
+    format!("{RING_FILE_PREFIX}{number}")
 }
 
 pub(crate) fn table_file_name(slot: u64) -> String {

@@ -20,7 +20,7 @@ use crate::error::{FormatError, RecoveryError};
 use crate::journal::format::{Entries, EntryHeader, FLAG_WRITTEN, WRITE_HEADER_BYTES, WriteHeader};
 use crate::journal::lost::{as_the_ring_says, follow_over_a_start, unknown_table};
 pub use crate::journal::reader::ChainLink;
-use crate::journal::reader::{Reader, Shape};
+use crate::journal::reader::{Files, Reader, Shape};
 use crate::journal::slots::Slots;
 use crate::journal::table::Table;
 use crate::limits::PAGE;
@@ -61,7 +61,14 @@ impl ScannedRing {
         let newest = slots.newest();
         let shape = match newest {
             Some(table) => Some(Shape { files: table.ring_files, file_bytes: table.ring_file_bytes }),
-            None => Shape::of_files(&folder).await?,
+            None => match Files::of(&folder, options.ring_files).await? {
+                Files::Whole(shape) => Some(shape),
+                // Of a ring that a start is only making, files may be missing.
+                Files::Lacking(path) if number < options.rings_before && !options.salvage => {
+                    return Err(RecoveryError::RingFileLost { path: path.display().to_string() });
+                }
+                Files::Lacking(_) | Files::Unmade => None,
+            },
         };
         let Some(shape) = shape else {
             let lost = RecoveryError::TablesLost { folder: folder.display().to_string() };

@@ -5,7 +5,7 @@ use std::path::Path;
 use runtime::file;
 
 use crate::error::{FormatError, RecoveryError};
-use crate::journal::reader::wait_for_late_writes;
+use crate::journal::reader::open_at_rest;
 use crate::journal::ring::table_file_name;
 use crate::journal::table::Table;
 
@@ -55,7 +55,7 @@ async fn read_slot(folder: &Path, slot: u64) -> Result<Slot, RecoveryError> {
     if !file::exists(&path).await? {
         return Ok(Slot::Blank);
     }
-    wait_for_late_writes(&path).await?;
+    open_at_rest(&path).await?;
     let bytes = file::read_whole(&path, TABLE_BYTES_MAX as usize).await?;
     Ok(match Table::decode(&bytes) {
         Ok(table) => Slot::Table(table),
