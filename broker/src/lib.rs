@@ -6,6 +6,7 @@
 //! | `net` | the ports; the first byte tells the protocol |
 //! | `native` | the native protocol: frames to requests, outcomes to frames |
 //! | `handlers` | what requests do, whichever protocol they came by |
+//! | `said` | lines of the log that peers can provoke, and how often they are said |
 //! | `shard` | one shard's state, and its lanes to the others |
 //! | [`catalog`] | topics, settings, placement: a pure state machine over a log of its own |
 //! | [`stopped`] | the data folder of a broker that does not run |
@@ -34,6 +35,7 @@ mod metrics;
 mod native;
 mod net;
 pub mod request;
+mod said;
 pub mod server;
 pub mod session;
 mod shard;

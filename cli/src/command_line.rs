@@ -2,6 +2,7 @@
 //! it is the default.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{bench, consume, demo, log, node, produce, serve, topic, tune};
 use crate::exit::{self, Coded};
+use crate::output::Output;
 
 #[derive(Debug, Parser)]
 #[command(name = "corelog", version, about = "A durable log on every core", after_help = exit::HELP)]
@@ -76,8 +78,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Commands::Node(command) => node::run(&command),
         Commands::Completions { shell } => {
             let mut command = CommandLine::command();
-            clap_complete::generate(shell, &mut command, "corelog", &mut std::io::stdout());
-            Ok(())
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "corelog", &mut script);
+            Ok(Output::new().write_all(&script)?)
         }
     }
 }

@@ -27,16 +27,22 @@ impl Progress {
                 while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                     wait = REFRESH;
                     let text = shown.lock().expect("nobody panics with it").clone();
-                    eprint!("\r\x1b[K{text}  {} s", begin.elapsed().as_secs());
-                    let _ = std::io::stderr().flush();
+                    let mut stderr = std::io::stderr().lock();
+                    let _ = write!(stderr, "\r\x1b[K{text}  {} s", begin.elapsed().as_secs());
+                    let _ = stderr.flush();
                 }
                 if begin.elapsed() >= SILENT {
-                    eprint!("\r\x1b[K");
+                    let _ = write!(std::io::stderr(), "\r\x1b[K");
                 }
             });
             (stop, thread)
         });
         Self { text, ticker }
+    }
+
+    /// Ends without waiting for the thread that prints.
+    pub(crate) fn end(mut self) {
+        self.ticker = None;
     }
 
     pub(crate) fn say(&self, text: String) {

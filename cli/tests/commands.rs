@@ -1,6 +1,7 @@
 //! The binary as a user meets it: commands, exit codes, files, signals.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "not every test file uses all of the broker's helper")]
 
 mod broker;
 

@@ -1,6 +1,7 @@
 //! `corelog log` on the files of a real broker.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "not every test file uses all of the broker's helper")]
 
 mod broker;
 #[path = "broker/stopped.rs"]

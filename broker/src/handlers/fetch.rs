@@ -53,7 +53,7 @@ impl PartitionReader {
     /// Whole batches from here on, at least one if there is one; nothing at the high watermark.
     pub(crate) async fn read(&mut self, own: &Shard, bytes_max: usize) -> Fetched {
         match self {
-            Self::Local { log, cursor } => read_log(log, cursor, bytes_max).await,
+            Self::Local { log, cursor } => read_log(own, log, cursor, bytes_max).await,
             Self::Remote { shard, uid, offset } => {
                 let (uid, offset_now, wait) = (*uid, *offset, Duration::ZERO);
                 let ask = Ask::Fetch { uid, offset: offset_now, bytes_max, bytes_min: 0, wait };
@@ -78,7 +78,7 @@ async fn ask_fetch(own: &Shard, shard: ShardId, ask: Ask) -> Fetched {
     }
 }
 
-async fn read_log(log: &Log, cursor: &mut Cursor, bytes_max: usize) -> Fetched {
+async fn read_log(shard: &Shard, log: &Log, cursor: &mut Cursor, bytes_max: usize) -> Fetched {
     let read = log.read(cursor, bytes_max).await;
     let offsets = log.offsets();
     match read {
@@ -90,8 +90,10 @@ async fn read_log(log: &Log, cursor: &mut Cursor, bytes_max: usize) -> Fetched {
         },
         Err(error) => {
             let code = read_code(&error);
-            if code != ErrorCode::OffsetOutOfRange {
-                tracing::warn!(%error, uid = %log.uid(), "a read failed");
+            if code != ErrorCode::OffsetOutOfRange
+                && let Some(left_out) = shard.said.read_failed.due()
+            {
+                tracing::warn!(%error, uid = %log.uid(), left_out, "a read failed");
             }
             Fetched { code, offsets, run: BatchRun::empty(), next_offset: -1 }
         }
@@ -102,7 +104,9 @@ async fn read_log(log: &Log, cursor: &mut Cursor, bytes_max: usize) -> Fetched {
 pub(crate) async fn fetch(shard: &Shard, session: &Session, request: &FetchRequest) -> Fetched {
     let FetchRequest { partition, offset, bytes_max, bytes_min, wait } = *request;
     match PartitionReader::open(shard, session, &partition, offset) {
-        Ok(PartitionReader::Local { log, .. }) => fetch_log(&log, offset, bytes_max, bytes_min, wait).await,
+        Ok(PartitionReader::Local { log, .. }) => {
+            fetch_log(shard, &log, offset, bytes_max, bytes_min, wait).await
+        }
         Ok(PartitionReader::Remote { shard: to, uid, .. }) => {
             ask_fetch(shard, to, Ask::Fetch { uid, offset, bytes_max, bytes_min, wait }).await
         }
@@ -112,6 +116,7 @@ pub(crate) async fn fetch(shard: &Shard, session: &Session, request: &FetchReque
 
 /// [`fetch`] of a log of this shard. Bytes are not pinned while it waits: it reads again when there is more.
 pub(super) async fn fetch_log(
+    shard: &Shard,
     log: &Log,
     offset: i64,
     bytes_max: usize,
@@ -121,7 +126,7 @@ pub(super) async fn fetch_log(
     let deadline = clock::now() + wait.min(limits::FETCH_WAIT_MAX);
     loop {
         let mut cursor = Cursor::at(offset);
-        let fetched = read_log(log, &mut cursor, bytes_max).await;
+        let fetched = read_log(shard, log, &mut cursor, bytes_max).await;
         let enough = fetched.run.len() >= bytes_min.min(bytes_max);
         if enough || !fetched.code.is_none() || clock::now() >= deadline {
             return fetched;

@@ -83,7 +83,7 @@ async fn answer(shard: &Rc<Shard>, ask: Ask) -> Told {
         Ask::Produce { .. } => unreachable!("batches are appended in the loop"),
         Ask::Fetch { uid, offset, bytes_max, bytes_min, wait } => {
             let fetched = match shard.store.log(uid) {
-                Some(log) => fetch::fetch_log(&log, offset, bytes_max, bytes_min, wait).await,
+                Some(log) => fetch::fetch_log(shard, &log, offset, bytes_max, bytes_min, wait).await,
                 None => Fetched { offsets: NO_OFFSETS, ..Fetched::refused(ErrorCode::TopicDeleted) },
             };
             let Fetched { code, offsets, run, next_offset } = fetched;

@@ -120,7 +120,9 @@ fn sweep(service: &NativeService, connection: &Connection) {
         }
         return;
     };
-    tracing::info!(peer = %connection.peer, reason, "connection closed");
+    if let Some(left_out) = service.shard.said.closed.due() {
+        tracing::info!(peer = %connection.peer, reason, left_out, "connection closed");
+    }
     service.shard.metrics.connections_closed_for_errors.add(1);
     connection.close();
 }

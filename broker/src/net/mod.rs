@@ -55,7 +55,9 @@ async fn accept_all(service: Rc<NativeService>, listener: TcpListener, kind: Lis
             None => return,
             Some(Ok(stream)) => accept(&service, stream, kind),
             Some(Err(error)) => {
-                tracing::warn!(%error, shard = %shard.id, "cannot accept a connection");
+                if let Some(left_out) = shard.said.not_accepted.due() {
+                    tracing::warn!(%error, shard = %shard.id, left_out, "cannot accept a connection");
+                }
                 clock::sleep(ACCEPT_RETRY).await;
             }
         }
@@ -67,7 +69,10 @@ fn accept(service: &Rc<NativeService>, stream: TcpStream, kind: Listener) {
     shard.metrics.connections_accepted.add(1);
     if shard.connections_open.get() >= shard.config.connections_per_shard_max {
         shard.metrics.connections_refused.add(1);
-        tracing::warn!(shard = %shard.id, limit = shard.config.connections_per_shard_max, "connection refused");
+        if let Some(left_out) = shard.said.refused.due() {
+            let limit = shard.config.connections_per_shard_max;
+            tracing::warn!(shard = %shard.id, limit, left_out, "connection refused: the shard serves as many as it may");
+        }
         return;
     }
     // A connection that is gone already has no addresses.

@@ -36,6 +36,7 @@ use crate::catalog::{Catalog, Change, Record, Topic};
 use crate::config::Config;
 use crate::meta::Meta;
 use crate::metrics::Metrics;
+use crate::said::Said;
 
 /// Where the broker listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,7 @@ pub(crate) struct Shard {
     routes: RefCell<Routes>,
     followers: RefCell<Vec<Weak<Follower>>>,
     pub(crate) connections_open: Cell<usize>,
+    pub(crate) said: Said,
 }
 
 /// What a shard is made of.
@@ -139,6 +141,7 @@ impl Shard {
             routes: RefCell::new(routes),
             followers: RefCell::default(),
             connections_open: Cell::new(0),
+            said: Said::default(),
         })
     }
 

@@ -7,9 +7,9 @@ use corelog_client::Compression;
 use loadgen::{LoadOptions, Mode};
 use runtime::executor;
 
-use super::print_json;
 use crate::connection::Server;
 use crate::exit::{self, Coded};
+use crate::output::{say, say_json};
 use crate::progress::Progress;
 use crate::quantity;
 
@@ -124,9 +124,9 @@ pub(crate) fn run(command: &Commands) -> anyhow::Result<()> {
     let report = loadgen::run(&options)?;
     drop(progress);
     if arguments.json {
-        print_json(&report)?;
+        say_json(&report)?;
     } else {
-        println!("{report}");
+        say(report.to_string())?;
     }
     if report.errors > 0 {
         return Err(Coded::error(exit::FAILED, format!("{} records failed", report.errors)));

@@ -1,12 +1,13 @@
 //! `corelog consume TOPIC`: prints records.
 
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use corelog_client::{ConsumerOptions, StartAt};
 use futures_lite::future::block_on;
 
 use crate::connection::Server;
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::record_format::{self, RecordFormat};
 use crate::start_position;
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let is_shown = !arguments.follow && !std::io::stdout().is_terminal();
     let progress = is_shown.then(|| Progress::start("consuming"));
     let mut consumed = 0_u64;
-    let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
+    let mut out = Output::buffered();
     block_on(async {
         let mut consumer = client.consumer(&arguments.topic, options).await?;
         while let Some(batch) = consumer.next_batch().await {

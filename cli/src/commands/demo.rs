@@ -5,6 +5,7 @@
 //! the demo, which then ends it. `--end-with-parent` ends it even when the demo is killed.
 
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,8 +21,8 @@ use loadgen::{LoadOptions, Mode, Report};
 use runtime::executor;
 use serde_json::json;
 
-use super::print_json;
 use crate::exit::{self, Coded};
+use crate::output::{Output, say_json, tell};
 use crate::progress::Progress;
 
 const TOPIC: &str = "demo";
@@ -58,11 +59,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let here = std::env::current_dir()?;
     let load_bytes = load_bytes_max(&here)?;
     let folder = TemporaryFolder::new(&here)?;
-    eprintln!(
+    tell(format_args!(
         "A broker in {}, at most {:.1} GB of disk; it is removed at the end.",
         folder.path.display(),
         (load_bytes + journal_bytes()) as f64 / 1e9
-    );
+    ));
     // Dropped before the folder is: declared after it.
     let mut broker = Broker::start(&folder.path)?;
     let server = broker.wait_until_ready(&stage)?;
@@ -73,9 +74,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let consumed = stage.load(consume_options(&server), "reading all back and checking it")?;
     broker.stop()?;
     if arguments.json {
-        print_json(&json!({ "produce": produced, "consume": consumed }))?;
+        say_json(&json!({ "produce": produced, "consume": consumed }))?;
     } else {
-        print_report(&produced, &consumed);
+        write_report(&mut Output::new(), &produced, &consumed)?;
     }
     let errors = produced.errors + consumed.errors;
     if errors > 0 {
@@ -174,7 +175,7 @@ impl TemporaryFolder {
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("corelog: {} could not be removed: {error}", self.path.display());
+            tell(format_args!("corelog: {} could not be removed: {error}", self.path.display()));
         }
     }
 }
@@ -261,40 +262,47 @@ impl Drop for Broker {
     }
 }
 
-fn print_report(produced: &Report, consumed: &Report) {
-    let row = |name: &str, report: &Report| {
-        println!(
+fn write_report(out: &mut impl Write, produced: &Report, consumed: &Report) -> io::Result<()> {
+    let row = |out: &mut dyn Write, name: &str, report: &Report| {
+        writeln!(
+            out,
             "  {name:<8} {:>8.2} GB/s {:>12.0} records/s {:>9.2} GB in {:.1} s",
             report.bytes_per_second / 1e9,
             report.records_per_second,
             report.bytes as f64 / 1e9,
             report.seconds
-        );
+        )
     };
-    println!();
-    println!("corelog, records of {RECORD_BYTES} bytes, every one on the disk before it was acknowledged");
-    println!();
-    row("produced", produced);
-    row("consumed", consumed);
-    println!();
+    writeln!(out)?;
+    writeln!(
+        out,
+        "corelog, records of {RECORD_BYTES} bytes, every one on the disk before it was acknowledged"
+    )?;
+    writeln!(out)?;
+    row(out, "produced", produced)?;
+    row(out, "consumed", consumed)?;
+    writeln!(out)?;
     let latency = &produced.latency_us;
-    println!(
+    writeln!(
+        out,
         "  a batch of 1 MiB was acknowledged in   p50 {:.1} ms   p90 {:.1}   p99 {:.1}   p99.9 {:.1}   max {:.1}",
         latency.p50 / 1e3,
         latency.p90 / 1e3,
         latency.p99 / 1e3,
         latency.p999 / 1e3,
         latency.max / 1e3
-    );
+    )?;
     if let Some(cpu) = produced.broker_cpu_seconds_per_gb {
-        println!("  the broker used {cpu:.2} s of processor time for each GB produced");
+        writeln!(out, "  the broker used {cpu:.2} s of processor time for each GB produced")?;
     }
-    println!(
+    writeln!(
+        out,
         "  {} records read back, each with the right content in the right order; {} errors",
         consumed.verified_records.unwrap_or(0),
         produced.errors + consumed.errors
-    );
-    println!();
-    println!("  For good:  corelog serve        Then:  corelog topic create greetings");
-    println!("             echo hello | corelog produce greetings;  corelog consume greetings");
+    )?;
+    writeln!(out)?;
+    writeln!(out, "  For good:  corelog serve        Then:  corelog topic create greetings")?;
+    writeln!(out, "             echo hello | corelog produce greetings;  corelog consume greetings")?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `corelog log inspect`, `verify` and `repair`: what stands in a broker's files, and what to do where a start refuses it.
 
 use std::fmt::Write as _;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use storage::inspect::{self, Damage, Line, Report};
 use storage::repair::{self, Loss};
 
-use super::print_json;
 use crate::exit::{self, Coded};
+use crate::output::{Output, say, say_json};
 use crate::progress::Progress;
 
 #[derive(Debug, Subcommand)]
@@ -84,7 +84,7 @@ fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
     let report = on_a_shard(move || {
         let path = path.clone();
         async move {
-            let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
+            let mut out = Output::buffered();
             let mut failed = None;
             let report = inspect::inspect_file(&path, &mut |line| {
                 if failed.is_none() {
@@ -98,9 +98,9 @@ fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
         }
     })??;
     if arguments.json {
-        println!("{}", json!({ "summary": summary_json(&report) }));
+        say(json!({ "summary": summary_json(&report) }))?;
     } else {
-        println!("{}", summary_text(&report));
+        say(summary_text(&report))?;
     }
     outcome(&report)
 }
@@ -112,12 +112,12 @@ fn verify(arguments: &VerifyArguments) -> anyhow::Result<()> {
         async move { verify_folder(&data).await }
     })??;
     if arguments.json {
-        print_json(&summary_json(&report))?;
+        say_json(&summary_json(&report))?;
     } else {
         for damage in &report.damage {
-            println!("{damage}");
+            say(damage)?;
         }
-        println!("{}", summary_text(&report));
+        say(summary_text(&report))?;
     }
     outcome(&report)
 }
@@ -160,18 +160,20 @@ fn repair(arguments: &RepairArguments) -> anyhow::Result<()> {
     if arguments.json {
         let of = |loss: &Loss| json!({ "path": loss.path.display().to_string(), "what": loss.what });
         let losses: Vec<_> = losses.iter().map(of).collect();
-        let export = done.then(|| export.display().to_string());
-        print_json(&json!({ "losses": losses, "applied": done, "export": export }))?;
+        // What was missing as a whole leaves nothing to copy.
+        let export = (done && export.exists()).then(|| export.display().to_string());
+        say_json(&json!({ "losses": losses, "applied": done, "export": export }))?;
     } else {
-        losses.iter().for_each(|loss| println!("{}: {}", loss.path.display(), loss.what));
+        for loss in &losses {
+            say(format_args!("{}: {}", loss.path.display(), loss.what))?;
+        }
         match (losses.is_empty(), done) {
-            (true, _) => println!("nothing here makes a start refuse; `corelog log verify` checks the rest"),
-            // What was missing as a whole leaves nothing to copy.
-            (false, true) if !export.exists() => println!("repaired; there was nothing left to copy"),
-            (false, true) => println!("repaired; copies of what was given up are in {}", export.display()),
-            (false, false) => {
-                println!("nothing was changed; with --apply this is given up, after it was copied")
+            (true, _) => say("nothing here makes a start refuse; `corelog log verify` checks the rest")?,
+            (false, true) if !export.exists() => say("repaired; there was nothing left to copy")?,
+            (false, true) => {
+                say(format_args!("repaired; copies of what was given up are in {}", export.display()))?
             }
+            (false, false) => say("nothing was changed; with --apply this is given up, after it was copied")?,
         }
     }
     if losses.is_empty() || done {

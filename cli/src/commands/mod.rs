@@ -9,15 +9,3 @@ pub(crate) mod produce;
 pub(crate) mod serve;
 pub(crate) mod topic;
 pub(crate) mod tune;
-
-use std::io::Write;
-
-use serde::Serialize;
-
-/// One JSON value and a line end on stdout.
-pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    out.write_all(b"\n")?;
-    Ok(())
-}

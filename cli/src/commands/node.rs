@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::print_json;
 use crate::connection::{Server, wait_for};
+use crate::output::{say, say_json};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
@@ -25,9 +25,8 @@ pub(crate) fn run(command: &Commands) -> anyhow::Result<()> {
     let client = arguments.server.connect()?;
     let text = wait_for(client.admin().describe_node())?;
     if arguments.json {
-        println!("{text}");
-        return Ok(());
+        return Ok(say(text)?);
     }
     let value: serde_json::Value = serde_json::from_str(&text)?;
-    print_json(&value)
+    say_json(&value)
 }

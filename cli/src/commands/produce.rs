@@ -13,8 +13,8 @@ use corelog_client::{ClientError, Compression, Delivery, Producer, ProducerOptio
 use futures_lite::future::block_on;
 use serde_json::json;
 
-use super::print_json;
 use crate::connection::Server;
+use crate::output::{say_json, tell};
 use crate::progress::Progress;
 use crate::quantity;
 
@@ -86,14 +86,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     drop(progress);
     let seconds = begin.elapsed().as_secs_f64();
     if arguments.json {
-        print_json(&json!({
+        say_json(&json!({
             "records": sent.acknowledged,
             "bytes": sent.bytes,
             "errors": sent.failed,
             "seconds": seconds,
         }))?;
     } else {
-        eprintln!("{} records acknowledged in {seconds:.2} s", sent.acknowledged);
+        tell(format_args!("{} records acknowledged in {seconds:.2} s", sent.acknowledged));
     }
     match sent.first_error {
         Some(error) => {

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::exit::{self, Coded};
 use crate::progress::Progress;
 use crate::quantity;
+use crate::server_log::{Level, ServerLog};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -52,6 +53,9 @@ pub(crate) struct Arguments {
     /// Written, with every address as JSON, when the broker serves
     #[arg(long, env = "CORELOG_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// The least important of the broker's events that are said on stderr
+    #[arg(long, env = "CORELOG_LOG_LEVEL", value_enum, default_value = "info")]
+    log_level: Level,
     /// Stop when the process that started this one ends, however it ends
     #[arg(long, hide = true)]
     end_with_parent: bool,
@@ -122,34 +126,41 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
     let config = arguments.to_config()?;
+    let log = ServerLog::start(arguments.log_level).context("cannot start the log")?;
+    let outcome = serve(arguments, config, &log);
+    log.finish();
+    outcome
+}
+
+fn serve(arguments: &Arguments, config: Config, log: &ServerLog) -> anyhow::Result<()> {
     for line in tuning::start_lines(&tuning::check(&needs(&config))) {
-        eprintln!("{line}");
+        log.say(line);
     }
     let plan = Server::plan(config).map_err(|error| Coded::error(exit::MISUSED, error.to_string()))?;
     let config = plan.config();
-    eprintln!(
+    log.say(format_args!(
         "corelog {}: {} on cores {:?}, {} MiB of memory, durability {}",
         env!("CARGO_PKG_VERSION"),
         config.data.display(),
         config.cores,
         config.memory_bytes.unwrap_or_default() >> 20,
         config.durability,
-    );
+    ));
     let ready_file = arguments.ready_file.clone();
     let progress = Shown::default();
     progress.show("starting: reading the journals, making those that are missing");
-    let shown = progress.clone();
+    let (shown, ready_log) = (progress.clone(), log.clone());
     plan.on_ready(move |ready| {
-        shown.clear();
-        tell_ready(&ready, ready_file.as_deref());
+        shown.end();
+        tell_ready(&ready, ready_file.as_deref(), &ready_log);
     });
     let stop = plan.stop_handle();
-    let shown = progress.clone();
+    let (shown, signal_log) = (progress.clone(), log.clone());
     let results = executor::run(config.executor_options(), move |shard| {
-        let (plan, stop, shown) = (plan.clone(), stop.clone(), shown.clone());
+        let (plan, stop, shown, log) = (plan.clone(), stop.clone(), shown.clone(), signal_log.clone());
         async move {
             if shard == ShardId(0) {
-                drop(runtime::task::spawn(stop_on_signal(stop, shown)));
+                drop(runtime::task::spawn(stop_on_signal(stop, shown, log)));
             }
             plan.run_shard(shard).await
         }
@@ -167,7 +178,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         // Its text holds its sources already.
         Some(error) => Err(anyhow::anyhow!("{error}")),
         None => {
-            eprintln!("stopped");
+            log.say("stopped");
             Ok(())
         }
     }
@@ -179,8 +190,15 @@ struct Shown(Arc<Mutex<Option<Progress>>>);
 
 impl Shown {
     fn show(&self, text: &str) {
-        self.clear();
+        self.end();
         *self.0.lock().expect("nobody panics with it") = Some(Progress::start(text));
+    }
+
+    /// Without waiting for the thread, which a stalled stderr may hold.
+    fn end(&self) {
+        if let Some(progress) = self.0.lock().expect("nobody panics with it").take() {
+            progress.end();
+        }
     }
 
     fn clear(&self) {
@@ -188,27 +206,32 @@ impl Shown {
     }
 }
 
-async fn stop_on_signal(stop: StopHandle, shown: Shown) {
+async fn stop_on_signal(stop: StopHandle, shown: Shown, log: ServerLog) {
     let signal = runtime::signal::terminate().await;
-    shown.clear();
-    eprintln!("{signal}: stopping; once more ends at once");
+    log.say(format_args!("{signal}: stopping; once more ends at once"));
     shown.show("stopping: everything goes into the segments");
     stop.stop();
     let signal = runtime::signal::terminate().await;
-    shown.clear();
-    eprintln!("{signal}: ended at once; the next start recovers");
+    shown.end();
+    log.say(format_args!("{signal}: ended at once; the next start recovers"));
+    log.finish();
     std::process::exit(exit::INTERRUPTED.into());
 }
 
-fn tell_ready(ready: &Ready, ready_file: Option<&Path>) {
+fn tell_ready(ready: &Ready, ready_file: Option<&Path>, log: &ServerLog) {
     let shards: Vec<String> = ready.shards.iter().map(ToString::to_string).collect();
     if let Some(path) = ready_file
         && let Err(error) = write_ready_file(path, ready, &shards)
     {
-        eprintln!("warning: {error:#}");
+        log.say(format_args!("warning: {error:#}"));
     }
     let redone = if ready.was_clean { "" } else { " (recovered after an unclean stop)" };
-    eprintln!("ready {} shards {}; {} partitions{redone}", ready.shared, shards.join(" "), ready.partitions);
+    log.say(format_args!(
+        "ready {} shards {}; {} partitions{redone}",
+        ready.shared,
+        shards.join(" "),
+        ready.partitions
+    ));
 }
 
 /// Under another name first: who waits for the file never reads half of it.

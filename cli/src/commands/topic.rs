@@ -8,8 +8,8 @@ use corelog_client::{Admin, ErrorCode};
 use serde_json::json;
 use wire::native::DescribeTopicReply;
 
-use super::print_json;
 use crate::connection::{Server, wait_for};
+use crate::output::{Output, say, say_json};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
@@ -123,12 +123,12 @@ fn create(arguments: &CreateArguments) -> anyhow::Result<()> {
     };
     let made = id.is_some() && !arguments.validate_only;
     if arguments.json {
-        return print_json(&json!({ "topic": name, "id": id.map(|id| id.to_string()), "created": made }));
+        return say_json(&json!({ "topic": name, "id": id.map(|id| id.to_string()), "created": made }));
     }
     match (made, arguments.validate_only) {
-        (true, _) => println!("made topic {name} with {} partitions", arguments.partitions),
-        (false, true) => println!("topic {name} could be made"),
-        (false, false) => println!("topic {name} exists"),
+        (true, _) => say(format_args!("made topic {name} with {} partitions", arguments.partitions))?,
+        (false, true) => say(format_args!("topic {name} could be made"))?,
+        (false, false) => say(format_args!("topic {name} exists"))?,
     }
     Ok(())
 }
@@ -141,9 +141,9 @@ fn list(arguments: &ListArguments) -> anyhow::Result<()> {
             .iter()
             .map(|topic| json!({ "topic": topic.name, "id": topic.id.to_string(), "partitions": topic.partitions.len() }))
             .collect();
-        return print_json(&objects);
+        return say_json(&objects);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::new();
     for topic in topics {
         writeln!(out, "{:>6} partitions  {}", topic.partitions.len(), topic.name)?;
     }
@@ -153,9 +153,9 @@ fn list(arguments: &ListArguments) -> anyhow::Result<()> {
 fn describe(arguments: &NameArguments) -> anyhow::Result<()> {
     let reply = wait_for(admin(&arguments.server)?.describe_topic(&arguments.topic))?;
     if arguments.json {
-        return print_json(&description(&arguments.topic, &reply));
+        return say_json(&description(&arguments.topic, &reply));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::new();
     writeln!(out, "topic {}  id {}", arguments.topic, reply.id)?;
     for setting in &reply.settings {
         let from = if setting.is_default { "default" } else { "set" };
@@ -215,10 +215,9 @@ fn alter(arguments: &AlterArguments) -> anyhow::Result<()> {
     wait_for(admin(&arguments.server)?.alter_topic(name, arguments.partitions, &settings))
         .map_err(|error| anyhow!(error).context(format!("topic {name} was not changed")))?;
     if arguments.json {
-        return print_json(&json!({ "topic": name, "altered": true }));
+        return say_json(&json!({ "topic": name, "altered": true }));
     }
-    println!("changed topic {name}");
-    Ok(())
+    Ok(say(format_args!("changed topic {name}"))?)
 }
 
 fn delete(arguments: &NameArguments) -> anyhow::Result<()> {
@@ -226,8 +225,7 @@ fn delete(arguments: &NameArguments) -> anyhow::Result<()> {
     wait_for(admin(&arguments.server)?.delete_topic(name))
         .map_err(|error| anyhow!(error).context(format!("topic {name} was not deleted")))?;
     if arguments.json {
-        return print_json(&json!({ "topic": name, "deleted": true }));
+        return say_json(&json!({ "topic": name, "deleted": true }));
     }
-    println!("deleted topic {name}");
-    Ok(())
+    Ok(say(format_args!("deleted topic {name}"))?)
 }

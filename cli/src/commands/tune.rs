@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tuning::{Finding, Severity};
 
-use super::{print_json, serve};
+use super::serve;
 use crate::exit::{self, Coded};
+use crate::output::{Output, say_json};
 use crate::progress::Progress;
 
 #[derive(Debug, Subcommand)]
@@ -48,9 +49,9 @@ pub(crate) fn run(command: &Commands) -> anyhow::Result<()> {
 fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let findings = tuning::check(&serve::needs(&arguments.serve.to_config()?));
     if arguments.json {
-        print_json(&findings)?;
+        say_json(&findings)?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = Output::new();
         for finding in &findings {
             explain(&mut out, finding)?;
         }
@@ -101,8 +102,8 @@ fn disk(arguments: &DiskArguments) -> anyhow::Result<()> {
         })?;
     drop(progress);
     if arguments.json {
-        return print_json(&report);
+        return say_json(&report);
     }
-    write!(std::io::stdout(), "{report}")?;
+    write!(Output::new(), "{report}")?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The real binary, started and asked. Every broker and folder is gone when its test ends, also when it fails.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -44,6 +44,10 @@ impl Broker {
     }
 
     pub(crate) fn start_with(folder: &Folder, arguments: &[&str]) -> Self {
+        Self::start_saying_to(folder, arguments, Stdio::piped())
+    }
+
+    pub(crate) fn start_saying_to(folder: &Folder, arguments: &[&str], stderr: Stdio) -> Self {
         let ready_file = folder.0.join("ready.json");
         let mut process = corelog()
             .args(["serve", "--listen", "127.0.0.1:0", "--shard-ports", "0", "--shards", "1"])
@@ -52,7 +56,7 @@ impl Broker {
             .arg("--ready-file")
             .arg(&ready_file)
             .args(arguments)
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let begin = Instant::now();
@@ -96,6 +100,13 @@ impl Broker {
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// What it said on stderr until its end.
+    pub(crate) fn said(&mut self) -> String {
+        let mut said = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
     }
 
     /// Waits for the end; what the broker said is on its way out.
