@@ -16,14 +16,14 @@ use crate::journal::table::{TableRecord, table_space};
 use crate::limits;
 use crate::log::LogInner;
 use crate::log::state::LogState;
-use crate::shard::Shard;
+use crate::shard::{Logs, Shard};
 use crate::stats;
 
 /// A table that has no space on the disk is tried again so much later.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(limits::CHECKPOINT_QUIET_MS);
 
 /// Runs until the shard stops; the last pass, which leaves the ring empty, is [`finish`]'s.
-pub(crate) async fn run(shard: Rc<Shard>) {
+pub(crate) async fn run(shard: Rc<Shard>, logs: Rc<Logs>) {
     // The last write that a table names which leaves nothing more to be said.
     let mut tabled_at = Some(shard.queue.borrow().last_complete);
     // Appends up to the last look at idle files, and when it was.
@@ -40,8 +40,8 @@ pub(crate) async fn run(shard: Rc<Shard>) {
         let is_done = shard.dirty.borrow().is_empty() && tabled_at == Some(last);
         let appended = shard.counters.appended_batches.get();
         if is_done && has_no_room {
-            if let Some(reason) = held_up_by(&shard) {
-                crate::journal::writer::stop(&shard, &reason);
+            if let Some(reason) = held_up_by(&logs) {
+                crate::journal::writer::stop(&shard, &logs, &reason);
                 return;
             }
         } else if is_done && looked_at == appended {
@@ -57,18 +57,18 @@ pub(crate) async fn run(shard: Rc<Shard>) {
             continue;
         }
         let quiet = is_quiet(&shard);
-        pass(&shard, quiet).await;
-        match write_table(&shard).await {
-            Ok(table) => tabled_at = (!may_say_more(&shard, table)).then_some(table.last_sequence),
+        pass(&shard, &logs, quiet).await;
+        match write_table(&shard, &logs).await {
+            Ok(table) => tabled_at = (!may_say_more(&logs, table)).then_some(table.last_sequence),
             // Nothing was written: the slots are as they were, and it is tried again when there may be room.
             Err(error) if error.is_out_of_space() => clock::sleep(FULL_DISK_RETRY).await,
             Err(error) => {
-                stop_journal(&shard, &error);
+                stop_journal(&shard, &logs, &error);
                 return;
             }
         }
         if quiet || are_old {
-            close_idle(&shard, quiet).await;
+            close_idle(&logs, quiet).await;
             (looked_at, looked) = (appended, clock::now());
         }
         if quiet && tabled_at.is_none() {
@@ -80,11 +80,11 @@ pub(crate) async fn run(shard: Rc<Shard>) {
 
 /// Where the last table asked for more of the ring than a later one will: a segment was still being closed. Without that
 /// later one a shard that falls quiet would leave its ring used, and a restart something to redo.
-fn may_say_more(shard: &Shard, table: Tabled) -> bool {
+fn may_say_more(logs: &Logs, table: Tabled) -> bool {
     let is_closing = |log: &Rc<LogInner>| log.state.borrow().open.iter().any(|segment| segment.closing);
     table.redo_from <= table.last_sequence
-        && (shard.logs.borrow().values().any(is_closing)
-            || survey(shard).1.is_none_or(|needed| needed > table.redo_from))
+        && (logs.borrow().values().any(is_closing)
+            || survey(logs).1.is_none_or(|needed| needed > table.redo_from))
 }
 
 fn is_quiet(shard: &Shard) -> bool {
@@ -100,11 +100,11 @@ fn is_due(shard: &Shard) -> bool {
 }
 
 /// Writes dirty logs, oldest first: all that were dirty at the beginning.
-async fn pass(shard: &Rc<Shard>, everything: bool) {
+async fn pass(shard: &Shard, logs: &Logs, everything: bool) {
     let last_sequence = shard.queue.borrow().last_complete;
     loop {
         let progress = shard.progress.wait();
-        let under_way = start_runs(shard, last_sequence, everything);
+        let under_way = start_runs(shard, logs, last_sequence, everything);
         if shard.queue.borrow().failed.is_some() {
             break;
         }
@@ -128,7 +128,7 @@ fn oldest(shard: &Shard) -> Option<u64> {
 }
 
 /// Starts runs for the oldest logs and returns how many are under way or waited for.
-fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool) -> usize {
+fn start_runs(shard: &Shard, logs: &Logs, last_sequence: u64, everything: bool) -> usize {
     let pressed = everything || shard.counters.dirty_bytes.get() >= shard.options.dirty_bytes_max() / 2;
     let runs_max = if pressed { limits::CHECKPOINT_RUNS_PRESSED } else { limits::CHECKPOINT_RUNS_PACED };
     let due: Vec<_> = {
@@ -137,7 +137,7 @@ fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool) -> usize 
     };
     let mut under_way = 0;
     for (_, uid) in due {
-        let Some(log) = shard.logs.borrow().get(&uid).cloned() else { continue };
+        let Some(log) = logs.borrow().get(&uid).cloned() else { continue };
         if log.start_checkpoint() {
             under_way += 1;
         }
@@ -146,9 +146,9 @@ fn start_runs(shard: &Rc<Shard>, last_sequence: u64, everything: bool) -> usize 
 }
 
 /// Lets go of the files of logs in which nothing has happened since the last look, or of all when the shard is quiet.
-async fn close_idle(shard: &Rc<Shard>, quiet: bool) {
+async fn close_idle(logs: &Logs, quiet: bool) {
     let idle: Vec<_> = {
-        let logs = shard.logs.borrow();
+        let logs = logs.borrow();
         logs.values().filter_map(|log| Some((log.clone(), log.idle_since(quiet)?))).collect()
     };
     for (log, appends) in idle {
@@ -169,14 +169,14 @@ pub(crate) struct Tabled {
 }
 
 /// Writes what is in the segments into the older table, then frees the ring up to it.
-pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<Tabled, FileError> {
-    let space = table_space(shard.logs.borrow().len());
+pub(crate) async fn write_table(shard: &Shard, logs: &Logs) -> Result<Tabled, FileError> {
+    let space = table_space(logs.borrow().len());
     let slots = shard.ring.borrow().slots_to_extend(space);
     if let Some(slots) = slots {
         ring::extend_slots(&slots, space).await?;
         shard.ring.borrow_mut().slots_extended(space);
     }
-    let (records, needed) = survey(shard);
+    let (records, needed) = survey(logs);
     let (redo_from, last_sequence) = {
         let queue = shard.queue.borrow();
         // A write under way has no marks yet: nothing from it on may be left out.
@@ -197,8 +197,8 @@ pub(crate) async fn write_table(shard: &Rc<Shard>) -> Result<Tabled, FileError> 
 }
 
 /// What the table says of each log, and the oldest journal write that any of them still needs.
-fn survey(shard: &Shard) -> (Vec<TableRecord>, Option<u64>) {
-    let logs = shard.logs.borrow();
+fn survey(logs: &Logs) -> (Vec<TableRecord>, Option<u64>) {
+    let logs = logs.borrow();
     let mut needed: Option<u64> = None;
     let mut records = Vec::with_capacity(logs.len());
     for log in logs.values() {
@@ -228,8 +228,8 @@ impl LogState {
 
 /// Why the ring will never go on, if so: its oldest bytes belong to a partition that cannot be written, and all else has been.
 /// Then the shard refuses what comes instead of letting it wait for good.
-fn held_up_by(shard: &Shard) -> Option<String> {
-    let logs = shard.logs.borrow();
+fn held_up_by(logs: &Logs) -> Option<String> {
+    let logs = logs.borrow();
     let needs = |log: &Rc<LogInner>| Some((log.state.borrow().needed_sequence()?, log.clone()));
     let (_, oldest) = logs.values().filter_map(needs).min_by_key(|(sequence, _)| *sequence)?;
     let state = oldest.state.borrow();
@@ -241,24 +241,24 @@ fn held_up_by(shard: &Shard) -> Option<String> {
 }
 
 /// Without tables the ring cannot go on: nothing more is acknowledged.
-fn stop_journal(shard: &Rc<Shard>, error: &FileError) {
-    crate::journal::writer::stop(shard, &format!("checkpoint table: {error}"));
+fn stop_journal(shard: &Shard, logs: &Logs, error: &FileError) {
+    crate::journal::writer::stop(shard, logs, &format!("checkpoint table: {error}"));
 }
 
 /// The last pass of a clean stop: everything goes into its segment and the table leaves the ring empty.
-pub(crate) async fn finish(shard: &Rc<Shard>) -> Result<(), FileError> {
+pub(crate) async fn finish(shard: &Shard, logs: &Logs) -> Result<(), FileError> {
     loop {
-        pass(shard, true).await;
+        pass(shard, logs, true).await;
         let progress = shard.progress.wait();
-        let busy = shard.logs.borrow().values().any(|log| !log.is_settled_for_stop());
+        let busy = logs.borrow().values().any(|log| !log.is_settled_for_stop());
         if !busy || shard.queue.borrow().failed.is_some() {
             break;
         }
         progress.await;
     }
-    write_table(shard).await?;
-    let logs: Vec<_> = shard.logs.borrow().values().cloned().collect();
-    for log in logs {
+    write_table(shard, logs).await?;
+    let all: Vec<_> = logs.borrow().values().cloned().collect();
+    for log in all {
         log.snapshot_producers(1).await;
     }
     Ok(())

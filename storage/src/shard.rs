@@ -1,6 +1,7 @@
 //! What the logs of one shard share: the ring's queue and space, the budgets, the checkpointer's order of work.
 //!
-//! Plain cells, one thread. **Invariant**: no borrow is held over an await.
+//! Plain cells, one thread. **Invariants**: no borrow is held over an await. A log owns its shard, so nothing in a shard
+//! owns a log: neither would ever be freed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,9 +19,12 @@ use crate::log::state::TailSlice;
 use crate::options::{PartitionUid, StorageOptions};
 use crate::stats::Counters;
 
+/// The logs of a shard. Its store and its two tasks own them: a table that one of the tasks writes has all of them,
+/// also where nobody holds the store any more.
+pub(crate) type Logs = RefCell<BTreeMap<PartitionUid, Rc<LogInner>>>;
+
 pub(crate) struct Shard {
     pub(crate) options: StorageOptions,
-    pub(crate) logs: RefCell<BTreeMap<PartitionUid, Rc<LogInner>>>,
     pub(crate) ring: RefCell<Ring>,
     pub(crate) queue: RefCell<Queue>,
     /// Something was queued for the journal, or the ring has room again.
@@ -44,7 +48,7 @@ pub(crate) struct Shard {
 /// The journal's side of the shard.
 pub(crate) struct Queue {
     /// Logs with something for the next journal write.
-    pub(crate) logs: VecDeque<Rc<LogInner>>,
+    pub(crate) logs: VecDeque<Weak<LogInner>>,
     pub(crate) space: Space,
     pub(crate) next_sequence: u64,
     pub(crate) last_complete: u64,
@@ -66,7 +70,6 @@ impl Shard {
     pub(crate) fn new(options: StorageOptions, ring: Ring, queue: Queue) -> Rc<Self> {
         Rc::new(Self {
             options,
-            logs: RefCell::new(BTreeMap::new()),
             ring: RefCell::new(ring),
             queue: RefCell::new(queue),
             journal_wake: Event::new(),
@@ -93,7 +96,7 @@ impl Shard {
         drop(state);
         let mut queue = self.queue.borrow_mut();
         let was_empty = queue.logs.is_empty();
-        queue.logs.push_back(log.clone());
+        queue.logs.push_back(Rc::downgrade(log));
         drop(queue);
         if was_empty {
             self.journal_wake.notify_all();

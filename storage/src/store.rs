@@ -12,7 +12,7 @@ use crate::journal::writer;
 use crate::log::{Log, LogEnd, delete};
 use crate::options::{LogSettings, PartitionSpec, PartitionUid, StorageOptions};
 use crate::recovery::ShardRecovery;
-use crate::shard::{Queue, Shard};
+use crate::shard::{Logs, Queue, Shard};
 use crate::stats::StoreStats;
 
 /// One shard's logs and journal. Cheap to clone; all clones are the same store.
@@ -23,6 +23,7 @@ pub struct Store {
 
 struct Inner {
     shard: Rc<Shard>,
+    logs: Rc<Logs>,
     tasks: std::cell::RefCell<Vec<JoinHandle<()>>>,
 }
 
@@ -47,35 +48,37 @@ impl Store {
             stopping: false,
         };
         let shard = Shard::new(options, ring, queue);
+        let logs = Rc::new(Logs::default());
         for (spec, end) in recovery.partitions {
             let uid = spec.uid;
             let log = Log::new(&shard, spec, &end);
-            shard.logs.borrow_mut().insert(uid, log.inner);
+            logs.borrow_mut().insert(uid, log.inner);
         }
-        let tasks =
-            vec![task::spawn(writer::run(shard.clone())), task::spawn(checkpoint::run(shard.clone()))];
-        Ok(Self { inner: Rc::new(Inner { shard, tasks: tasks.into() }) })
+        let tasks = vec![
+            task::spawn(writer::run(shard.clone(), logs.clone())),
+            task::spawn(checkpoint::run(shard.clone(), logs.clone())),
+        ];
+        Ok(Self { inner: Rc::new(Inner { shard, logs, tasks: tasks.into() }) })
     }
 
     pub fn log(&self, uid: PartitionUid) -> Option<Log> {
-        self.inner.shard.logs.borrow().get(&uid).map(|inner| Log { inner: inner.clone() })
+        self.inner.logs.borrow().get(&uid).map(|inner| Log { inner: inner.clone() })
     }
 
     /// Begins a partition whose catalog record is durable. Nothing touches the disk until the first append.
     pub fn add_partition(&self, spec: PartitionSpec) -> Log {
         let uid = spec.uid;
         let log = Log::new(&self.inner.shard, spec, &LogEnd::EMPTY);
-        let before = self.inner.shard.logs.borrow_mut().insert(uid, log.inner.clone());
+        let before = self.inner.logs.borrow_mut().insert(uid, log.inner.clone());
         assert!(before.is_none(), "partition {uid} was added twice");
         log
     }
 
     /// Removes a partition that the catalog no longer has: what is pending is refused, then its files go in small steps.
     pub async fn remove_partition(&self, uid: PartitionUid) -> Result<(), StoreError> {
-        let log =
-            self.inner.shard.logs.borrow().get(&uid).cloned().ok_or(StoreError::UnknownPartition { uid })?;
+        let log = self.inner.logs.borrow().get(&uid).cloned().ok_or(StoreError::UnknownPartition { uid })?;
         log.retire().await;
-        self.inner.shard.logs.borrow_mut().remove(&uid);
+        self.inner.logs.borrow_mut().remove(&uid);
         let folder = log.state.borrow().folder.clone();
         delete::delete_folder(&folder).await?;
         Ok(())
@@ -144,7 +147,7 @@ impl Store {
         if let Some(reason) = shard.queue.borrow().failed.clone() {
             return Err(StoreError::JournalFailed { reason });
         }
-        checkpoint::finish(shard).await?;
+        checkpoint::finish(shard, &self.inner.logs).await?;
         Ok(())
     }
 }

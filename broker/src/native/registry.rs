@@ -27,6 +27,16 @@ pub(crate) struct NativeService {
     draining: Cell<bool>,
 }
 
+/// A connection in its service's list, until dropped. Service and connection hold each other, so it leaves the list also
+/// where its task is dropped with all others of the shard.
+pub(super) struct Registered(pub(super) Rc<Connection>);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.service.connections.borrow_mut().remove(&self.0.id);
+    }
+}
+
 impl NativeService {
     /// The service of a shard.
     pub(crate) fn new(shard: Rc<Shard>) -> Rc<Self> {
@@ -50,18 +60,14 @@ impl NativeService {
         listener: Listener,
         peer: SocketAddr,
         local: SocketAddr,
-    ) -> Rc<Connection> {
+    ) -> Registered {
         let id = self.next_id.replace(self.next_id.get() + 1);
         let connection = Connection::new(self.clone(), id, listener, peer, local);
         self.connections.borrow_mut().insert(id, connection.clone());
         if self.draining.get() {
             connection.drain();
         }
-        connection
-    }
-
-    pub(super) fn remove(&self, connection: &Connection) {
-        self.connections.borrow_mut().remove(&connection.id);
+        Registered(connection)
     }
 
     fn all(&self) -> Vec<Rc<Connection>> {

@@ -45,13 +45,13 @@ pub(crate) struct ConnectionEnds {
 /// Serves one connection until it ends.
 pub(crate) async fn serve_connection(service: Rc<NativeService>, ends: ConnectionEnds) {
     let ConnectionEnds { read, write, received, peer, local, listener } = ends;
-    let connection = service.add(listener, peer, local);
+    let registered = service.add(listener, peer, local);
+    let connection = &registered.0;
     let Ok(writer) = service.shard.requests.spawn(send::run(connection.clone(), write)) else {
-        service.remove(&connection);
         return;
     };
     let mut receiver = Receiver::new(read, received);
-    let ended = serve(&connection, &mut receiver).await;
+    let ended = serve(connection, &mut receiver).await;
     let last_word = match ended {
         Ended::Over => None,
         Ended::Frame(error) => Some((error.code(), error.to_string())),
@@ -69,7 +69,6 @@ pub(crate) async fn serve_connection(service: Rc<NativeService>, ends: Connectio
         receiver.linger().await;
     }
     writer.await;
-    service.remove(&connection);
 }
 
 async fn serve(connection: &Rc<Connection>, receiver: &mut Receiver) -> Ended {

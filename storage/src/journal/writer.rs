@@ -17,18 +17,18 @@ use crate::journal::format::{WRITE_HEADER_BYTES, WriteHeader};
 use crate::journal::ring::Place;
 use crate::limits::{self, page_ceil};
 use crate::log::stage::{Stage, Staged};
-use crate::shard::Shard;
+use crate::shard::{Logs, Shard};
 use crate::slice::Slice;
 use crate::stats;
 
 /// Runs until the shard stops and nothing is queued any more.
-pub(crate) async fn run(shard: Rc<Shard>) {
+pub(crate) async fn run(shard: Rc<Shard>, logs: Rc<Logs>) {
     loop {
         let woken = shard.journal_wake.wait();
         match gather(&shard) {
             Gathered::Write(items, bytes) => {
                 shard.queue.borrow_mut().has_no_room = false;
-                write(&shard, items, bytes).await;
+                write(&shard, &logs, items, bytes).await;
             }
             Gathered::Nothing if is_over(&shard) => break,
             Gathered::Nothing => woken.await,
@@ -62,7 +62,8 @@ fn gather(shard: &Rc<Shard>) -> Gathered {
     let mut items = Vec::new();
     let mut no_room = false;
     while !no_room {
-        let Some(log) = shard.queue.borrow_mut().logs.pop_front() else { break };
+        let Some(queued) = shard.queue.borrow_mut().logs.pop_front() else { break };
+        let Some(log) = queued.upgrade() else { continue };
         match log.stage(bytes_max.saturating_sub(bytes)) {
             Stage::Nothing => {}
             Stage::Entry(staged) => {
@@ -72,7 +73,7 @@ fn gather(shard: &Rc<Shard>) -> Gathered {
             Stage::Bypass => log.start_bypass(),
             Stage::NoRoom => {
                 log.state.borrow_mut().queued = true;
-                shard.queue.borrow_mut().logs.push_front(log);
+                shard.queue.borrow_mut().logs.push_front(queued);
                 no_room = true;
             }
         }
@@ -84,7 +85,7 @@ fn gather(shard: &Rc<Shard>) -> Gathered {
     }
 }
 
-async fn write(shard: &Rc<Shard>, items: Vec<Staged>, content: usize) {
+async fn write(shard: &Shard, logs: &Logs, items: Vec<Staged>, content: usize) {
     let length = page_ceil(content as u64);
     let (place, sequence, header) = begin(shard, length, content, items.len());
     let mut buffer = Buffer::new(length as usize);
@@ -105,7 +106,7 @@ async fn write(shard: &Rc<Shard>, items: Vec<Staged>, content: usize) {
                 shard.checkpoint_wake.notify_all();
             }
         }
-        Err(error) => fail(shard, items, &error),
+        Err(error) => fail(shard, logs, items, &error),
     }
     shard.progress.notify_all();
 }
@@ -169,22 +170,22 @@ fn slices(buffer: Rc<Buffer>, ranges: Vec<Range<usize>>) -> Vec<Slice> {
     places.into_iter().map(|place| Slice::copied(copy.clone(), place)).collect()
 }
 
-fn fail(shard: &Rc<Shard>, items: Vec<Staged>, error: &FileError) {
+fn fail(shard: &Shard, logs: &Logs, items: Vec<Staged>, error: &FileError) {
     let error = AppendError::JournalFailed { reason: error.to_string() };
     for staged in items {
         staged.fail(&error);
     }
     if let AppendError::JournalFailed { reason } = error {
-        stop(shard, &reason);
+        stop(shard, logs, &reason);
     }
 }
 
 /// Nothing more is acknowledged on this shard: what is pending is refused, and so is what comes.
-pub(crate) fn stop(shard: &Rc<Shard>, reason: &str) {
+pub(crate) fn stop(shard: &Shard, logs: &Logs, reason: &str) {
     shard.queue.borrow_mut().failed = Some(reason.to_owned());
     let error = AppendError::JournalFailed { reason: reason.to_owned() };
-    let logs: Vec<_> = shard.logs.borrow().values().cloned().collect();
-    for log in logs {
+    let all: Vec<_> = logs.borrow().values().cloned().collect();
+    for log in all {
         log.fail_pending(&error);
     }
     shard.queue.borrow_mut().logs.clear();
