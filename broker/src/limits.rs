@@ -45,7 +45,7 @@ pub const FORWARDED_BYTES_MAX: usize = 64 * MIB;
 
 /// Connections a shard serves; one more is told so and closed.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
-/// From the accept to a served Hello; then the connection is closed.
+/// From the accept to the first byte, and from there to a served Hello; then the connection is closed.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A frame that began must make progress within this time, else the connection is closed: it holds memory.
 pub const RECEIVE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,3 +120,70 @@ const _: () =
 
 /// How long requests under way may take after the stop began; then their connections are closed.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(number: usize) -> String {
+        let digits = number.to_string();
+        let groups: Vec<&str> =
+            digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap()).collect();
+        groups.join(",")
+    }
+
+    fn bytes(bytes: usize) -> String {
+        if bytes.is_multiple_of(MIB) {
+            format!("{} MiB", bytes / MIB)
+        } else {
+            format!("{} KiB", bytes / KIB)
+        }
+    }
+
+    fn seconds(time: Duration) -> String {
+        format!("{} s", time.as_secs_f64())
+    }
+
+    /// A peer's author has the document and not these constants.
+    #[test]
+    fn the_wire_format_states_each_limit_that_a_peer_meets() {
+        let document = include_str!("../../docs/wire-format.md");
+        let grace = seconds(RECEIVE_GRACE_CONTENDED);
+        let rows = [
+            ("connections of a shard", number(CONNECTIONS_PER_SHARD_MAX)),
+            ("first byte after the connection is made", seconds(HANDSHAKE_TIMEOUT)),
+            ("Hello, whole, after the first byte", seconds(HANDSHAKE_TIMEOUT)),
+            ("payload of a frame before Hello", bytes(PAYLOAD_IN_BUFFER_MAX)),
+            ("Produce without an answer", number(REQUESTS_IN_FLIGHT_MAX)),
+            ("bytes of their batches", format!("{} (`in_flight_bytes_max`)", bytes(IN_FLIGHT_BYTES_MAX))),
+            (
+                "requests that wait: all but Produce, Metadata, Credit, Subscribe and Unsubscribe",
+                number(TASKS_PER_CONNECTION_MAX),
+            ),
+            ("subscriptions", number(SUBSCRIPTIONS_PER_CONNECTION_MAX)),
+            ("answers not yet taken", bytes(ANSWER_BYTES_MAX)),
+            ("batches read and not yet taken", bytes(OUTGOING_BYTES_PER_CONNECTION_MAX)),
+            ("`bytes_max` of a Fetch", bytes(FETCH_BYTES_MAX)),
+            ("`wait_ms_max` of a Fetch", seconds(FETCH_WAIT_MAX)),
+            ("time without a byte, in the middle of a frame", seconds(RECEIVE_STALL_TIMEOUT)),
+            (
+                "rate of a frame that has taken longer than that",
+                format!("{}/s", bytes(RECEIVE_RATE_MIN as usize)),
+            ),
+            (
+                "... while others wait for the memory it holds",
+                format!("{}/s after {grace}", bytes(RECEIVE_RATE_MIN_CONTENDED as usize)),
+            ),
+            ("time for which a frame waits for memory", seconds(RECEIVE_MEMORY_PATIENCE)),
+            ("time to take what is sent in one piece (about 1 MiB)", seconds(SEND_STALL_TIMEOUT)),
+            ("... while others wait for the memory it holds", seconds(SEND_STALL_TIMEOUT_CONTENDED)),
+        ];
+        for (what, limit) in rows {
+            let row = format!("| {what} | {limit} |");
+            assert!(document.contains(&row), "docs/wire-format.md has no row {row}");
+        }
+        let drain = format!("`drain_ms` ({} ms)", number(DRAIN_TIMEOUT.as_millis() as usize));
+        assert!(document.contains(&drain), "docs/wire-format.md does not say {drain}");
+        assert_eq!(SEND_BYTES_MAX, MIB);
+    }
+}
