@@ -115,7 +115,7 @@ impl SegmentIndex {
         let mut get = Get::new("index header", bytes, HEADER_BYTES)?;
         get.expect_u32("magic of an index", MAGIC)?;
         get.expect_u16("version of an index", VERSION)?;
-        get.skip(2);
+        get.reserved("reserved bytes of an index", 2)?;
         let found_uid = get.u64();
         let found_base = get.u64();
         let entry_count = get.u32() as usize;
@@ -146,7 +146,10 @@ impl SegmentIndex {
 
 fn decode_entry(bytes: &[u8]) -> Result<IndexEntry, FormatError> {
     let mut get = Get::new("index entry", bytes, ENTRY_BYTES)?;
-    Ok(IndexEntry { offset_delta: get.u32(), position: get.u32(), max_timestamp_ms: get.u64() as i64 })
+    let entry =
+        IndexEntry { offset_delta: get.u32(), position: get.u32(), max_timestamp_ms: get.u64() as i64 };
+    get.reserved("reserved bytes of an index entry", 4)?;
+    Ok(entry)
 }
 
 fn crc_of(header: &[u8], entries: &[u8]) -> u32 {

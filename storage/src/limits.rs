@@ -36,8 +36,8 @@ pub const BYPASS_BYTES_MIN: usize = 500 << 10;
 pub const RUN_BYTES_MAX: u64 = 8 << 20;
 /// Chunks of one run under way at once.
 pub const RUN_CHUNKS_IN_FLIGHT: usize = 4;
-/// Checkpoint runs under way at once while there is time; more disturb the journal's writes (JOURNAL figures in
-/// `docs/storage-format.md`).
+/// Checkpoint runs under way at once while there is time: beside more the journal's writes take several times as long
+/// (`docs/performance.md`, the journal beside chunks).
 pub const CHECKPOINT_RUNS_PACED: usize = 2;
 /// Checkpoint runs under way at once when the dirty budget is half used: many small partitions need depth.
 pub const CHECKPOINT_RUNS_PRESSED: usize = 16;

@@ -168,7 +168,7 @@ impl Producers {
         let mut get = Get::new("producer snapshot", bytes, HEADER_BYTES)?;
         get.expect_u32("magic of a producer snapshot", MAGIC)?;
         get.expect_u16("version of a producer snapshot", VERSION)?;
-        get.skip(2);
+        get.reserved("reserved bytes of a producer snapshot", 2)?;
         let found_uid = get.u64();
         let next_offset = get.u64() as i64;
         let count = get.u32();
@@ -187,7 +187,7 @@ impl Producers {
             let id = get.u64() as i64;
             let epoch = get.u16() as i16;
             let batch_count = usize::from(get.u16()).min(PRODUCER_BATCHES_REMEMBERED);
-            get.skip(4);
+            get.reserved("reserved bytes of a producer", 4)?;
             let last_offset = get.u64() as i64;
             let mut get = Get::new("batches of a producer", &rest[24..], batch_count * 16)?;
             let batches = (0..batch_count)

@@ -110,10 +110,11 @@ impl WriteHeader {
             redo_from_sequence: get.u64(),
             redo_from_place: get.u64(),
             entries_crc: {
-                get.skip(32);
+                get.reserved("reserved bytes of a journal write", 32)?;
                 get.u32()
             },
         };
+        check_flags("flags of a journal write", header.flags)?;
         let content = WRITE_HEADER_BYTES as u64 + u64::from(header.entries_length);
         let expected = content.next_multiple_of(PAGE);
         if u64::from(header.length) != expected {
@@ -192,7 +193,7 @@ impl EntryHeader {
                 });
             }
         };
-        Ok(Self {
+        let header = Self {
             kind,
             leader_epoch: get.u32() as i32,
             uid: get.u64(),
@@ -200,11 +201,13 @@ impl EntryHeader {
             position: get.u64(),
             length: get.u32(),
             next_offset: {
-                get.skip(4);
+                get.reserved("reserved bytes of an entry", 4)?;
                 get.u64() as i64
             },
             log_start: get.u64() as i64,
-        })
+        };
+        get.reserved("reserved bytes of an entry", 8)?;
+        Ok(header)
     }
 
     /// One past the last byte the entry speaks of.
@@ -263,6 +266,15 @@ pub(crate) fn check_crc(what: &'static str, found: u32, covered: &[u8]) -> Resul
     if found == computed { Ok(()) } else { Err(FormatError::Checksum { what, found, computed }) }
 }
 
+/// A flag that this version does not know changes what the bytes mean.
+pub(crate) fn check_flags(what: &'static str, found: u16) -> Result<(), FormatError> {
+    if found & !FLAG_WRITTEN == 0 {
+        Ok(())
+    } else {
+        Err(FormatError::Field { what, found: found.into(), expected: FLAG_WRITTEN.into() })
+    }
+}
+
 /// Puts fields one after another into a fixed header; too many are a bug.
 pub(crate) struct Put<'a> {
     rest: &'a mut [u8],
@@ -311,8 +323,14 @@ impl<'a> Get<'a> {
         here.try_into().expect("N bytes were split off")
     }
 
-    pub(crate) fn skip(&mut self, bytes: usize) {
-        self.rest = &self.rest[bytes..];
+    /// Bytes that this version writes as zeros.
+    pub(crate) fn reserved(&mut self, what: &'static str, bytes: usize) -> Result<(), FormatError> {
+        let (here, rest) = self.rest.split_at(bytes);
+        self.rest = rest;
+        match here.iter().find(|byte| **byte != 0) {
+            None => Ok(()),
+            Some(byte) => Err(FormatError::Field { what, found: (*byte).into(), expected: 0 }),
+        }
     }
 
     pub(crate) fn u16(&mut self) -> u16 {
@@ -384,6 +402,40 @@ mod tests {
             let mut bad = good;
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(WriteHeader::decode(&bad).is_err(), "bit {bit}");
+        }
+    }
+
+    /// Whoever wrote them meant something, and the checksum says that they are what was written.
+    #[test]
+    fn reserved_bytes_and_unknown_flags_of_a_write_header_are_refused_though_its_checksum_fits() {
+        let good = header().encode();
+        for at in (88..120).chain([7]) {
+            let mut bad = good;
+            bad[at] = 1;
+            seal(&mut bad);
+            let refused = WriteHeader::decode(&bad);
+            assert!(matches!(refused, Err(FormatError::Field { .. })), "byte {at}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn reserved_bytes_of_an_entry_are_refused() {
+        let note = EntryHeader {
+            kind: EntryKind::Note,
+            leader_epoch: 1,
+            uid: 5,
+            segment_base: 0,
+            position: 4096,
+            length: 0,
+            next_offset: 10,
+            log_start: 2,
+        };
+        let good = note.encode();
+        assert_eq!(EntryHeader::decode(&good), Ok(note));
+        for at in (1..4).chain(36..40).chain(56..64) {
+            let mut bad = good;
+            bad[at] = 1;
+            assert!(EntryHeader::decode(&bad).is_err(), "byte {at}");
         }
     }
 

@@ -34,7 +34,7 @@
 use uuid::Uuid;
 
 use crate::error::FormatError;
-use crate::journal::format::{Get, Put, check_crc, seal};
+use crate::journal::format::{Get, Put, check_crc, check_flags, seal};
 
 pub(crate) const TABLE_HEADER_BYTES: usize = 128;
 pub(crate) const TABLE_RECORD_BYTES: usize = 48;
@@ -123,9 +123,10 @@ impl Table {
             records: Vec::new(),
             ring_file_bytes: 0,
         };
+        check_flags("flags of a table", table.flags)?;
         let record_count = get.u32() as usize;
         table.ring_file_bytes = get.u64();
-        get.skip(40);
+        get.reserved("reserved bytes of a table", 40)?;
         let crc = get.u32();
         let rest = bytes.get(TABLE_HEADER_BYTES..).unwrap_or_default();
         let expected = record_count.saturating_mul(TABLE_RECORD_BYTES);
@@ -144,7 +145,7 @@ fn decode_record(bytes: &[u8]) -> Result<TableRecord, FormatError> {
         uid: get.u64(),
         leader_epoch: get.u32() as i32,
         segment_base: {
-            get.skip(4);
+            get.reserved("reserved bytes of a table record", 4)?;
             get.u64() as i64
         },
         end_position: get.u64(),
@@ -185,6 +186,21 @@ mod tests {
         let mut bytes = table().encode();
         bytes.resize(4096, 0);
         assert_eq!(Table::decode(&bytes), Ok(table()));
+    }
+
+    /// Whoever wrote them meant something, and the checksums say that they are what was written.
+    #[test]
+    fn reserved_bytes_and_unknown_flags_of_a_table_are_refused_though_its_checksums_fit() {
+        let good = table().encode();
+        for at in (80..120).chain([7]).chain(TABLE_HEADER_BYTES + 12..TABLE_HEADER_BYTES + 16) {
+            let mut bad = good.clone();
+            bad[at] = 1;
+            let (header, records) = bad.split_at_mut(TABLE_HEADER_BYTES);
+            header[120..124].copy_from_slice(&crc32fast::hash(records).to_le_bytes());
+            seal(header);
+            let refused = Table::decode(&bad);
+            assert!(matches!(refused, Err(FormatError::Field { .. })), "byte {at}: {refused:?}");
+        }
     }
 
     #[test]
