@@ -1,5 +1,6 @@
 //! The broker that a client command talks to.
 
+use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -37,7 +38,12 @@ impl Server {
             );
             Coded::error(exit::UNREACHABLE, text)
         };
-        let addresses = self.server.to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+        let addresses = self.server.to_socket_addrs().map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => {
+                Coded::error(exit::MISUSED, format!("--server {:?} is no HOST:PORT", self.server))
+            }
+            _ => unreachable(error.to_string()),
+        })?;
         let mut reason = "the name has no address".to_owned();
         for address in addresses {
             match TcpStream::connect_timeout(&address, self.timeout.max(Duration::from_millis(1))) {

@@ -84,6 +84,7 @@ fn sigterm_stops_cleanly_and_takes_the_ready_file_away() {
 fn wrong_use_and_missing_brokers_have_exit_codes_of_their_own() {
     let code = |arguments: &[&str]| corelog().args(arguments).output().unwrap().status.code();
     assert_eq!(code(&["topic", "list", "--server", "127.0.0.1:1"]), Some(3));
+    assert_eq!(code(&["topic", "list", "--server", "127.0.0.1"]), Some(2));
     assert_eq!(code(&["consume"]), Some(2));
     assert_eq!(code(&["serve", "--shards", "100000"]), Some(2));
     assert_eq!(code(&["--config", "/no/such/file", "topic", "list"]), Some(2));

@@ -213,7 +213,8 @@ async fn a_consumer_seeks_and_begins_inside_a_batch() {
     let out_of_range = ConsumerOptions { start: StartAt::Offset(900), ..Default::default() };
     let mut consumer = client.consumer("t", out_of_range).await.unwrap();
     let error = consumer.next_batch().await.unwrap().unwrap_err();
-    assert_eq!(error, ClientError::Refused { code: ErrorCode::OffsetOutOfRange, message: String::new() });
+    let message = "partition 0, offset 900".to_owned();
+    assert_eq!(error, ClientError::Refused { code: ErrorCode::OffsetOutOfRange, message });
 }
 
 #[tokio::test]

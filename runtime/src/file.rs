@@ -140,11 +140,8 @@ impl fmt::Display for FileError {
     }
 }
 
-impl std::error::Error for FileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
+/// What the system said is part of the text already.
+impl std::error::Error for FileError {}
 
 #[cfg(test)]
 mod tests {

@@ -174,7 +174,12 @@ impl Core {
             }
             (code, _) if code.is_retriable() => {}
             (code, _) => {
-                consumer.end(ClientError::refused(code));
+                let place = match (subscription.position, subscription.start) {
+                    (Some(offset), _) | (None, StartAt::Offset(offset)) => format!(", offset {offset}"),
+                    (None, _) => String::new(),
+                };
+                let message = format!("partition {}{place}", key.partition);
+                consumer.end(ClientError::Refused { code, message });
                 return;
             }
         }
