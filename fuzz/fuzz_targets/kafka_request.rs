@@ -30,6 +30,17 @@ fuzz_target!(|bytes: &[u8]| {
         ApiKey::ApiVersions => round_trip::<ApiVersions>(from, header.version),
         ApiKey::CreateTopics => round_trip::<CreateTopics>(from, header.version),
         ApiKey::DeleteTopics => round_trip::<DeleteTopics>(from, header.version),
+        ApiKey::OffsetCommit => round_trip::<OffsetCommit>(from, header.version),
+        ApiKey::OffsetFetch => round_trip::<OffsetFetch>(from, header.version),
+        ApiKey::OffsetDelete => round_trip::<OffsetDelete>(from, header.version),
+        ApiKey::FindCoordinator => round_trip::<FindCoordinator>(from, header.version),
+        ApiKey::JoinGroup => round_trip::<JoinGroup>(from, header.version),
+        ApiKey::SyncGroup => round_trip::<SyncGroup>(from, header.version),
+        ApiKey::Heartbeat => round_trip::<Heartbeat>(from, header.version),
+        ApiKey::LeaveGroup => round_trip::<LeaveGroup>(from, header.version),
+        ApiKey::ListGroups => round_trip::<ListGroups>(from, header.version),
+        ApiKey::DescribeGroups => round_trip::<DescribeGroups>(from, header.version),
+        ApiKey::DeleteGroups => round_trip::<DeleteGroups>(from, header.version),
         ApiKey::InitProducerId => round_trip::<InitProducerId>(from, header.version),
     }
 });

@@ -48,10 +48,21 @@ apis! {
     Fetch = 1, 4..=17, flexible 12..;
     ListOffsets = 2, 1..=10, flexible 6..;
     Metadata = 3, 0..=13, flexible 9..;
+    OffsetCommit = 8, 2..=9, flexible 8..;
+    OffsetFetch = 9, 1..=9, flexible 6..;
+    FindCoordinator = 10, 0..=6, flexible 3..;
+    JoinGroup = 11, 0..=9, flexible 6..;
+    Heartbeat = 12, 0..=4, flexible 4..;
+    LeaveGroup = 13, 0..=5, flexible 4..;
+    SyncGroup = 14, 0..=5, flexible 4..;
+    DescribeGroups = 15, 0..=6, flexible 5..;
+    ListGroups = 16, 0..=5, flexible 3..;
     ApiVersions = 18, 0..=4, flexible 3..;
     CreateTopics = 19, 2..=7, flexible 5..;
     DeleteTopics = 20, 1..=6, flexible 4..;
     InitProducerId = 22, 0..=5, flexible 2..;
+    DeleteGroups = 42, 0..=2, flexible 2..;
+    OffsetDelete = 47, 0..=0, flexible 1..;
 }
 
 impl ApiKey {

@@ -26,10 +26,14 @@
 
 mod api;
 mod api_versions;
+mod committed_offsets;
+mod coordinator;
 mod fetch;
 mod field;
+mod groups;
 mod init_producer_id;
 mod list_offsets;
+mod membership;
 mod message;
 mod metadata;
 mod produce;
@@ -41,15 +45,32 @@ pub use api::{Api, ApiKey, RequestHeader, decode_request, decode_response, encod
 pub use api_versions::{
     ApiVersion, ApiVersions, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature, SupportedFeature,
 };
+pub use committed_offsets::{
+    CommittedPartition, CommittedTopic, FetchedOffset, FetchedOffsetGroup, FetchedOffsetTopic, OffsetCommit,
+    OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse, OffsetCommitTopic, OffsetDelete,
+    OffsetDeletePartition, OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteTopic, OffsetDeletedTopic,
+    OffsetFetch, OffsetFetchGroup, OffsetFetchRequest, OffsetFetchResponse, OffsetFetchTopic,
+};
+pub use coordinator::{Coordinator, FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 pub use fetch::{
     AbortedTransaction, EpochEndOffset, Fetch, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
     FetchedPartition, FetchedTopic, ForgottenTopic, LeaderIdAndEpoch, ReplicaState, SnapshotId,
 };
 pub use field::{Field, Form, Records, Text};
+pub use groups::{
+    DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse, DeletedGroup, DescribeGroups,
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedMember, ListGroups,
+    ListGroupsRequest, ListGroupsResponse, ListedGroup,
+};
 pub use init_producer_id::{InitProducerId, InitProducerIdRequest, InitProducerIdResponse};
 pub use list_offsets::{
     EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsets, ListOffsetsPartition, ListOffsetsRequest,
     ListOffsetsResponse, ListOffsetsTopic, ListedPartition, ListedTopic, MAX_TIMESTAMP,
+};
+pub use membership::{
+    Heartbeat, HeartbeatRequest, HeartbeatResponse, JoinGroup, JoinGroupMember, JoinGroupProtocol,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroup, LeaveGroupRequest, LeaveGroupResponse, LeavingMember,
+    LeftMember, SyncGroup, SyncGroupAssignment, SyncGroupRequest, SyncGroupResponse,
 };
 pub use metadata::{
     Metadata, MetadataBroker, MetadataPartition, MetadataRequest, MetadataRequestTopic, MetadataResponse,

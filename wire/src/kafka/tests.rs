@@ -88,6 +88,17 @@ agreement! {
     api_versions_agrees: ApiVersions, ApiVersionsRequest, ApiVersionsResponse;
     create_topics_agrees: CreateTopics, CreateTopicsRequest, CreateTopicsResponse;
     delete_topics_agrees: DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse;
+    offset_commit_agrees: OffsetCommit, OffsetCommitRequest, OffsetCommitResponse;
+    offset_fetch_agrees: OffsetFetch, OffsetFetchRequest, OffsetFetchResponse;
+    offset_delete_agrees: OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse;
+    find_coordinator_agrees: FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse;
+    join_group_agrees: JoinGroup, JoinGroupRequest, JoinGroupResponse;
+    sync_group_agrees: SyncGroup, SyncGroupRequest, SyncGroupResponse;
+    heartbeat_agrees: Heartbeat, HeartbeatRequest, HeartbeatResponse;
+    leave_group_agrees: LeaveGroup, LeaveGroupRequest, LeaveGroupResponse;
+    list_groups_agrees: ListGroups, ListGroupsRequest, ListGroupsResponse;
+    describe_groups_agrees: DescribeGroups, DescribeGroupsRequest, DescribeGroupsResponse;
+    delete_groups_agrees: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
     init_producer_id_agrees: InitProducerId, InitProducerIdRequest, InitProducerIdResponse;
 }
 
