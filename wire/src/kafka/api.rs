@@ -60,9 +60,22 @@ apis! {
     ApiVersions = 18, 0..=4, flexible 3..;
     CreateTopics = 19, 2..=7, flexible 5..;
     DeleteTopics = 20, 1..=6, flexible 4..;
+    DeleteRecords = 21, 0..=2, flexible 2..;
     InitProducerId = 22, 0..=5, flexible 2..;
+    OffsetForLeaderEpoch = 23, 2..=4, flexible 4..;
+    DescribeConfigs = 32, 1..=4, flexible 4..;
+    AlterConfigs = 33, 0..=2, flexible 2..;
+    DescribeLogDirs = 35, 1..=4, flexible 2..;
+    CreatePartitions = 37, 0..=3, flexible 2..;
     DeleteGroups = 42, 0..=2, flexible 2..;
+    IncrementalAlterConfigs = 44, 0..=1, flexible 1..;
+    ListPartitionReassignments = 46, 0..=0, flexible 0..;
     OffsetDelete = 47, 0..=0, flexible 1..;
+    DescribeCluster = 60, 0..=2, flexible 0..;
+    DescribeProducers = 61, 0..=0, flexible 0..;
+    ConsumerGroupHeartbeat = 68, 0..=1, flexible 0..;
+    ConsumerGroupDescribe = 69, 0..=1, flexible 0..;
+    DescribeTopicPartitions = 75, 0..=0, flexible 0..;
 }
 
 impl ApiKey {

@@ -201,6 +201,29 @@ impl Field for Records {
     }
 }
 
+/// A struct that may be null.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nullable<T>(pub Option<T>);
+
+impl<T: Field> Field for Nullable<T> {
+    const BYTES_MIN: usize = 1;
+
+    /// A byte in front tells: below 0 it is null (KIP-893).
+    fn read(from: &mut Reader, form: Form) -> Result<Self, DecodeError> {
+        Ok(Self(if from.i8()? < 0 { None } else { Some(T::read(from, form)?) }))
+    }
+
+    fn write(&self, to: &mut Writer, form: Form) {
+        match &self.0 {
+            None => to.put(&(-1_i8).to_be_bytes()),
+            Some(some) => {
+                to.put(&1_i8.to_be_bytes());
+                some.write(to, form);
+            }
+        }
+    }
+}
+
 /// Elements whose memory is taken before the first is read; a struct may be larger in memory than on the wire.
 const ELEMENTS_RESERVED_MAX: usize = 1024;
 

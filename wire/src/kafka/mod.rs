@@ -6,7 +6,8 @@
 //! | `message` | the table form: from it both directions of the codec |
 //! | `field` | the types of fields |
 //! | `read`, `write` | a frame's bytes |
-//! | `api_versions` to `topics` | the messages |
+//! | `error` | error numbers |
+//! | the others | the messages |
 //!
 //! ```text
 //!   | length 4 | header: key 2, version 2, correlation id 4, client id, (tags) | request  |
@@ -26,8 +27,12 @@
 
 mod api;
 mod api_versions;
+mod cluster;
 mod committed_offsets;
+mod configs;
+mod consumer_groups;
 mod coordinator;
+mod error;
 mod fetch;
 mod field;
 mod groups;
@@ -36,6 +41,7 @@ mod list_offsets;
 mod membership;
 mod message;
 mod metadata;
+mod partitions;
 mod produce;
 mod read;
 mod topics;
@@ -45,18 +51,41 @@ pub use api::{Api, ApiKey, RequestHeader, decode_request, decode_response, encod
 pub use api_versions::{
     ApiVersion, ApiVersions, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature, SupportedFeature,
 };
+pub use cluster::{
+    DescribableLogDirTopic, DescribeCluster, DescribeClusterBroker, DescribeClusterRequest,
+    DescribeClusterResponse, DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, DescribeProducersTopic,
+    DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsTopic, DescribedLogDir, DescribedLogDirPartition, DescribedLogDirTopic,
+    DescribedProducersPartition, DescribedProducersTopic, DescribedTopic, DescribedTopicPartition,
+    ProducerState, TopicPartitionCursor,
+};
 pub use committed_offsets::{
     CommittedPartition, CommittedTopic, FetchedOffset, FetchedOffsetGroup, FetchedOffsetTopic, OffsetCommit,
     OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse, OffsetCommitTopic, OffsetDelete,
     OffsetDeletePartition, OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteTopic, OffsetDeletedTopic,
     OffsetFetch, OffsetFetchGroup, OffsetFetchRequest, OffsetFetchResponse, OffsetFetchTopic,
 };
+pub use configs::{
+    AlterConfigs, AlterConfigsRequest, AlterConfigsResource, AlterConfigsResponse, Alteration,
+    AlteredResource, ConfigSynonym, DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResource,
+    DescribeConfigsResponse, DescribedConfig, DescribedResource, IncrementalAlterConfigs,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterConfigsResponse,
+    IncrementalAlteration,
+};
+pub use consumer_groups::{
+    AssignedPartitions, ConsumerGroupAssignment, ConsumerGroupDescribe, ConsumerGroupDescribeRequest,
+    ConsumerGroupDescribeResponse, ConsumerGroupHeartbeat, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, DescribedAssignment, DescribedConsumer, DescribedConsumerGroup,
+    DescribedPartitions,
+};
 pub use coordinator::{Coordinator, FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+pub use error::ErrorCode;
 pub use fetch::{
     AbortedTransaction, EpochEndOffset, Fetch, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
     FetchedPartition, FetchedTopic, ForgottenTopic, LeaderIdAndEpoch, ReplicaState, SnapshotId,
 };
-pub use field::{Field, Form, Records, Text};
+pub use field::{Field, Form, Nullable, Records, Text};
 pub use groups::{
     DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse, DeletedGroup, DescribeGroups,
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedMember, ListGroups,
@@ -75,6 +104,15 @@ pub use membership::{
 pub use metadata::{
     Metadata, MetadataBroker, MetadataPartition, MetadataRequest, MetadataRequestTopic, MetadataResponse,
     MetadataTopic,
+};
+pub use partitions::{
+    CreatePartitions, CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreatePartitionsResult, CreatePartitionsTopic, DeleteRecords, DeleteRecordsPartition,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic, DeletedRecordsPartition,
+    DeletedRecordsTopic, LeaderEpochEnd, LeaderEpochEndTopic, ListPartitionReassignments,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, ListPartitionReassignmentsTopic,
+    OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    OffsetForLeaderPartition, OffsetForLeaderTopic, OngoingPartitionReassignment, OngoingTopicReassignment,
 };
 pub use produce::{
     CurrentLeader, NodeEndpoint, Produce, ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic,

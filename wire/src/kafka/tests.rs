@@ -99,6 +99,19 @@ agreement! {
     list_groups_agrees: ListGroups, ListGroupsRequest, ListGroupsResponse;
     describe_groups_agrees: DescribeGroups, DescribeGroupsRequest, DescribeGroupsResponse;
     delete_groups_agrees: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
+    create_partitions_agrees: CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse;
+    delete_records_agrees: DeleteRecords, DeleteRecordsRequest, DeleteRecordsResponse;
+    offset_for_leader_epoch_agrees: OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    list_partition_reassignments_agrees: ListPartitionReassignments, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+    describe_configs_agrees: DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse;
+    incremental_alter_configs_agrees: IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    alter_configs_agrees: AlterConfigs, AlterConfigsRequest, AlterConfigsResponse;
+    describe_cluster_agrees: DescribeCluster, DescribeClusterRequest, DescribeClusterResponse;
+    describe_log_dirs_agrees: DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
+    describe_producers_agrees: DescribeProducers, DescribeProducersRequest, DescribeProducersResponse;
+    describe_topic_partitions_agrees: DescribeTopicPartitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
+    consumer_group_heartbeat_agrees: ConsumerGroupHeartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    consumer_group_describe_agrees: ConsumerGroupDescribe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
     init_producer_id_agrees: InitProducerId, InitProducerIdRequest, InitProducerIdResponse;
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::super::field::{Records, Text};
+use super::super::field::{Nullable, Records, Text};
 
 /// xorshift64*: a seed is a run.
 pub(in super::super) struct Random(u64);
@@ -82,6 +82,12 @@ impl<T: Any> Any for Vec<T> {
     fn any(random: &mut Random) -> Self {
         let count = random.next() % 4;
         (0..count).map(|_| T::any(random)).collect()
+    }
+}
+
+impl<T: Any> Any for Nullable<T> {
+    fn any(random: &mut Random) -> Self {
+        Self(Option::any(random))
     }
 }
 
