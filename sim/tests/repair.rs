@@ -73,6 +73,35 @@ fn a_rotten_write_in_the_middle_of_the_journal_is_given_up_with_what_follows() {
     assert_eq!(counts, [3, 3]);
 }
 
+/// The second batch went round the journal: its bytes are in the segment, and its note was in the part that is cut off. A
+/// start after the repair zeroes them.
+#[test]
+fn a_cut_journal_is_given_up_from_there_on_and_batches_it_told_of_are_copied() {
+    let machine = Machine::new(5, &plan());
+    machine.run(async |running| {
+        running.append(1, 300).await.expect("an append");
+        running.quiet().await;
+        running.append(1, 300).await.expect("an append");
+        running.append(1, 40_000).await.expect("an append");
+        running.append(2, 300).await.expect("an append");
+    });
+    machine.change(RING, |ring| ring.truncate(2 * PAGE));
+    let refusal = machine.refusal();
+    assert!(refusal.to_string().contains("was cut"), "{refusal}");
+    let (before, segment) = (machine.contents(), machine.content(SEGMENT));
+    let losses = on(&machine, planned(plan()));
+    assert!(before == machine.contents(), "a plan changed the disk");
+    let of_segment: Vec<_> = losses.iter().filter(|loss| loss.path == Path::new(SEGMENT)).collect();
+    assert_eq!(of_segment.len(), 1, "{losses:?}");
+    assert!(of_segment[0].what.starts_with("offsets from 2 on: "), "{losses:?}");
+    assert_eq!(on(&machine, applied(plan())), losses);
+    assert!(machine.content("/rescued/topics/t/1-1/00000000000000000000.log") == segment);
+    assert_eq!(on(&machine, planned(plan())), []);
+    machine.give_up(1, 2);
+    machine.give_up(2, 0);
+    assert_eq!(machine.judge(), [2, 0]);
+}
+
 #[test]
 fn an_end_that_cannot_be_told_is_put_behind_the_last_whole_batch() {
     let machine = Machine::new(2, &plan());

@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod journal;
 pub mod limits;
 mod log;
+mod losses;
 mod options;
 mod producers;
 mod recovery;

@@ -23,13 +23,10 @@ use crate::error::RecoveryError;
 use crate::journal::format::{Entries, FLAG_WRITTEN};
 use crate::journal::ring::{self, RingState, flags_of, table_file_name};
 use crate::journal::scan::{ChainLink, ScannedRing, first_table};
-use crate::journal::slots::Slots;
 use crate::journal::table::{Table, TableRecord};
 use crate::log::LogEnd;
-use crate::log::segment::segment_path;
 use crate::options::{Durability, PartitionSpec, PartitionUid, StorageOptions};
 use crate::redo::Redo;
-use crate::repair::Loss;
 use crate::tails;
 
 /// Bytes of entries gathered before they are written to the segments: at least so many, and up to half of the shard's
@@ -128,7 +125,9 @@ pub(crate) async fn ring_numbers(options: &StorageOptions) -> Result<Vec<u16>, F
 }
 
 /// All rings, and the numbers of those that were never begun.
-async fn read_rings(options: &StorageOptions) -> Result<(Vec<ScannedRing>, Vec<u16>), RecoveryError> {
+pub(crate) async fn read_rings(
+    options: &StorageOptions,
+) -> Result<(Vec<ScannedRing>, Vec<u16>), RecoveryError> {
     let numbers = ring_numbers(options).await?;
     let mut bare = Vec::new();
     let mut rings = Vec::new();
@@ -167,70 +166,10 @@ pub(crate) fn lost_rings(options: &StorageOptions, rings: &[ScannedRing]) -> Vec
     (0..options.rings_before).filter(|number| rings.iter().all(|ring| ring.number != *number)).collect()
 }
 
-/// What a recovery that keeps what is sound would give up. Changes nothing.
-pub(crate) async fn losses(
-    options: &StorageOptions,
-    shards: u16,
-    partitions: &[PartitionSpec],
-    uid_limit: PartitionUid,
-) -> Result<Vec<Loss>, RecoveryError> {
-    let (mut rings, bare) = read_rings(options).await?;
-    let mut ends = newest_ends(&rings, uid_limit)?;
-    let closings = tails::find(options, &mut rings, &bare, partitions, shards, &mut ends).await?;
-    let mut losses: Vec<Loss> = closings.losses().collect();
-    let kept = redo_in_memory(options, &mut rings, partitions, shards, uid_limit).await?;
-    for ring in &mut rings {
-        if let Some(refused) = ring.refused.take() {
-            let what =
-                format!("{refused}. Kept: all writes before it. Lost: what only it and those after it hold");
-            losses.push(Loss { path: ring.folder.clone(), what });
-            losses.extend(losses_of_writes(options, ring, partitions, &kept).await?);
-        }
-    }
-    for number in bare {
-        let folder = options.ring_folder(number);
-        if number < options.rings_before || Slots::read(&folder).await?.are_both_used() {
-            let what = "the journal is gone, or has no tables and not all of its files. Kept: what the segments hold. Lost: what was \
-                        acknowledged and in the ring only";
-            losses.push(Loss { path: folder, what: what.to_owned() });
-        }
-    }
-    Ok(losses)
-}
-
-/// What the writes behind a damaged one acknowledged, partition by partition. Their segments may hold bytes that no entry
-/// speaks of any more.
-async fn losses_of_writes(
-    options: &StorageOptions,
-    ring: &mut ScannedRing,
-    partitions: &[PartitionSpec],
-    kept: &BTreeMap<u64, Redo>,
-) -> Result<Vec<Loss>, RecoveryError> {
-    let mut ends: BTreeMap<(u64, i64), i64> = BTreeMap::new();
-    for entry in ring.entries_after_chain().await? {
-        let end = ends.entry((entry.uid, entry.segment_base)).or_default();
-        *end = (*end).max(entry.next_offset);
-    }
-    let mut losses = Vec::new();
-    for ((uid, segment_base), next_offset) in ends {
-        let Some(spec) = partitions.iter().find(|spec| spec.uid.0 == uid) else { continue };
-        let from = kept.get(&uid).map_or(0, |redo| redo.end.next_offset);
-        if next_offset > from {
-            let path = segment_path(&options.partition_folder(&spec.folder), segment_base, "log");
-            let what = format!(
-                "offsets from {from} to {} stand behind the damaged write and are given up",
-                next_offset - 1
-            );
-            losses.push(Loss { path, what });
-        }
-    }
-    Ok(losses)
-}
-
 /// Ends by uid, each with the start epoch of the ring that is believed for it.
 pub(crate) type Ends = BTreeMap<u64, (u64, LogEnd)>;
 
-fn newest_ends(rings: &[ScannedRing], uid_limit: PartitionUid) -> Result<Ends, RecoveryError> {
+pub(crate) fn newest_ends(rings: &[ScannedRing], uid_limit: PartitionUid) -> Result<Ends, RecoveryError> {
     let mut ends = Ends::new();
     for ring in rings {
         for record in &ring.table.records {

@@ -19,6 +19,7 @@ use runtime::file::{self, Access, Create, File, FileError, OpenOptions};
 
 use crate::error::RecoveryError;
 use crate::limits::page_ceil;
+use crate::losses;
 use crate::options::{Durability, PartitionSpec, PartitionUid, StorageOptions};
 use crate::recovery;
 
@@ -42,10 +43,10 @@ pub async fn plan(
     uid_limit: PartitionUid,
 ) -> Result<Vec<Loss>, RecoveryError> {
     let options = StorageOptions { salvage: true, ..options.clone() };
-    match recovery::losses(&options, shards, partitions, uid_limit).await {
+    match losses::losses(&options, shards, partitions, uid_limit).await {
         Err(RecoveryError::DurabilityChanged { .. }) => {
             let options = StorageOptions { durability: Durability::Written, ..options };
-            recovery::losses(&options, shards, partitions, uid_limit).await
+            losses::losses(&options, shards, partitions, uid_limit).await
         }
         other => other,
     }

@@ -377,7 +377,7 @@ fn unclear(path: &Path, position: u64, reason: String) -> RecoveryError {
     RecoveryError::UnclearEnd { path: path.display().to_string(), position, reason }
 }
 
-async fn segment_bases(folder: &Path) -> Result<Vec<i64>, RecoveryError> {
+pub(crate) async fn segment_bases(folder: &Path) -> Result<Vec<i64>, RecoveryError> {
     if !file::exists(folder).await? {
         return Ok(Vec::new());
     }
