@@ -138,7 +138,7 @@ impl Log {
             };
             cursor.offset = run.next_offset;
             cursor.place = Some(Place { position: place.position + run.bytes, ..place });
-            return Ok(Slice::compact(run.slices));
+            return Ok(run.slices);
         }
     }
 }
