@@ -163,12 +163,38 @@ impl Config {
         self.shard_memory_bytes() / 32
     }
 
+    /// Bytes of receive buffers that a shard's batches in flight may keep beside themselves.
+    pub fn overhead_bytes_max(&self) -> usize {
+        self.shard_memory_bytes() / 32
+    }
+
+    /// Bytes of misrouted batches that a shard may have under way to others.
+    pub fn forwarded_bytes_max(&self) -> usize {
+        (self.shard_memory_bytes() / 32).min(limits::FORWARDED_BYTES_MAX)
+    }
+
+    /// Dropped buffers that a shard keeps to use again.
+    pub fn kept_buffer_bytes_max(&self) -> usize {
+        (self.shard_memory_bytes() / 8).min(limits::KEPT_BUFFER_BYTES_MAX)
+    }
+
+    /// Resident memory that a broker with so many connections takes at most, but for what grows with its partitions:
+    /// docs/memory.md.
+    pub fn memory_bytes_max(&self, connections: usize) -> usize {
+        let outside_share = limits::SHARD_BYTES + self.kept_buffer_bytes_max();
+        self.memory_bytes.expect("resolved")
+            + limits::PROCESS_BYTES
+            + self.cores.len() * outside_share
+            + connections * limits::CONNECTION_BYTES
+    }
+
     /// The executors for this broker.
     #[cfg(not(feature = "simulator"))]
     pub fn executor_options(&self) -> runtime::executor::ExecutorOptions {
         let mut options = runtime::executor::ExecutorOptions::new("shard", self.cores.clone());
         options.spin_before_park = self.spin_before_park;
         options.flush_delay = self.flush_delay;
+        options.kept_buffer_bytes_max = self.kept_buffer_bytes_max();
         options
     }
 
@@ -176,7 +202,8 @@ impl Config {
     pub(crate) fn storage_options(&self) -> storage::StorageOptions {
         let mut options = storage::StorageOptions::new(&self.data);
         options.durability = self.durability;
-        // The rest is for what is received (an eighth), what is sent (three parts of 32) and answers (one).
+        // The rest is for what is received and sent: four parts of 32 and three; answers, misrouted batches and what batches
+        // keep of receive buffers: one each; and what may be read beyond a limit.
         options.memory_bytes = self.shard_memory_bytes() / 4 * 3;
         options.ring_files = self.ring_files;
         options.ring_file_bytes = self.ring_file_bytes;
@@ -210,6 +237,64 @@ mod tests {
     fn the_defaults_are_sound() {
         let config = Config::default().resolved().unwrap();
         assert!(config.shards() > 0 && config.memory_bytes.is_some());
+    }
+
+    /// The table of docs/memory.md: what is counted, and the copies of which nothing is counted, fit into the share.
+    #[test]
+    fn the_parts_of_a_shards_share_are_no_more_than_it() {
+        for shards in 1..=64 {
+            for share in [32 << 20, 100 << 20, 1 << 30, 4_usize << 30] {
+                let cores = (0..shards).collect();
+                let config = Config { cores, memory_bytes: Some(share * shards), ..Config::default() };
+                let config = config.resolved().unwrap();
+                assert_eq!(config.shard_memory_bytes(), share);
+                let storage = config.storage_options().share();
+                let parts = [
+                    storage.pending_bytes,
+                    storage.cache_bytes,
+                    storage.run_bytes,
+                    storage.read_ahead_bytes,
+                    config.receive_bytes_max(),
+                    config.outgoing_bytes_max() / 2 * 3,
+                    config.answer_bytes_max(),
+                    config.overhead_bytes_max(),
+                    config.forwarded_bytes_max(),
+                ];
+                let sum: usize = parts.iter().sum();
+                assert!(sum <= share, "{parts:?} are {sum} of {share}");
+                // What comes on top does not hang on how many cores share the memory but for a fixed part each.
+                let bound = config.memory_bytes_max(0);
+                let outside = bound - share * shards - limits::PROCESS_BYTES;
+                assert!(outside <= shards * (limits::SHARD_BYTES + share / 8), "{outside} beside {share}");
+                assert!(outside <= shards * (limits::SHARD_BYTES + limits::KEPT_BUFFER_BYTES_MAX));
+            }
+        }
+    }
+
+    /// Who reads the document has these figures and no code.
+    #[test]
+    fn the_memory_document_says_what_the_bound_is_made_of() {
+        let document = include_str!("../../docs/memory.md");
+        let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
+        let bound = format!(
+            "--memory  +  {}  +  shards x ({} + the smaller of {} and share / 8)  +  {} KiB a connection",
+            mib(limits::PROCESS_BYTES),
+            mib(limits::SHARD_BYTES),
+            mib(limits::KEPT_BUFFER_BYTES_MAX),
+            limits::CONNECTION_BYTES >> 10,
+        );
+        assert!(document.contains(&bound), "docs/memory.md does not say: {bound}");
+        for (memory, shards, mib) in
+            [(256 << 20, 2, 400), (1 << 30, 1, 1144), (6 << 30, 8, 6656), (64 << 30, 64, 69184)]
+        {
+            let cores = (0..shards).collect();
+            let config =
+                Config { cores, memory_bytes: Some(memory), ..Config::default() }.resolved().unwrap();
+            let bytes = config.memory_bytes_max(0);
+            assert_eq!(bytes >> 20, mib);
+            let row = format!("| {} MiB | {shards} | {mib} MiB |", memory >> 20);
+            assert!(document.contains(&row), "docs/memory.md has no row {row}");
+        }
     }
 
     #[test]

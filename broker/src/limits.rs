@@ -2,7 +2,7 @@
 //!
 //! Memory of the network side of a shard, at most: `RECEIVE_BYTES_FREE` a connection, plus `Config::receive_bytes_max` for
 //! what is being received, plus one and a half times `Config::outgoing_bytes_max` for what is being sent, plus `Config::answer_bytes_max`
-//! for answers. What was received and is not yet durable is the storage's to bound. All of it: docs/memory.md.
+//! for answers, plus `Config::forwarded_bytes_max` and `Config::overhead_bytes_max` for batches on their way. What was received and is not yet durable is the storage's to bound. All of it: docs/memory.md.
 
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ const _: () = assert!(PARTITIONS_MAX * 320 <= CATALOG_RECORD_BYTES_MAX);
 pub const MESH_LANE_MESSAGES: usize = 256;
 /// Requests forwarded in one message.
 pub const FORWARDED_PER_MESSAGE_MAX: usize = 1_024;
-/// Bytes of misrouted batches a shard has under way to one other; beyond it the connections that misroute wait.
+/// Bytes of misrouted batches a shard has under way to others, and no more than
+/// [`crate::Config::forwarded_bytes_max`]; beyond it the connections that misroute wait.
 pub const FORWARDED_BYTES_MAX: usize = 64 * MIB;
 
 // --------------------------------------------------------------------------------------------------- connections
@@ -115,6 +116,22 @@ const _: () = assert!(PAYLOAD_IN_BUFFER_MAX < RECEIVE_BYTES_BUSY);
 const _: () = assert!(PUSH_BYTES_MAX <= OUTGOING_BYTES_PER_CONNECTION_MAX);
 const _: () =
     assert!(FETCH_BYTES_MAX + wire::limits::BATCH_BYTES_DEFAULT <= wire::limits::FRAME_BYTES_DEFAULT);
+
+// -------------------------------------------------------------------------------------- memory beside `--memory`
+
+/// The program, its libraries, and what is shared by all shards.
+pub const PROCESS_BYTES: usize = 64 * MIB;
+/// A shard's stack, rings and registered memory (4 MiB were seen), the buffers of a journal write and of reads under way, and
+/// what its allocator does not give back: glibc keeps up to twice the largest block freed, which is a batch of 8 MiB.
+pub const SHARD_BYTES: usize = 24 * MIB;
+/// Dropped buffers that a shard keeps, and no more than [`crate::Config::kept_buffer_bytes_max`]: about what is being written
+/// at a time.
+pub const KEPT_BUFFER_BYTES_MAX: usize = 32 * MIB;
+/// A connection's tasks, its socket in the runtime, its receive buffer of [`RECEIVE_BYTES_FREE`], its requests in flight.
+pub const CONNECTION_BYTES: usize = 24 * KIB;
+
+const _: () = assert!(SHARD_BYTES >= 2 * wire::limits::BATCH_BYTES_DEFAULT);
+const _: () = assert!(CONNECTION_BYTES >= 2 * RECEIVE_BYTES_FREE);
 
 // ---------------------------------------------------------------------------------------------------------- stop
 

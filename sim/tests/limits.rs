@@ -11,7 +11,7 @@ use runtime::sim::{Disk, UnderWay, Unflushed};
 use sim::lives::Plan;
 use sim::machine::{Crash, Machine};
 use sim::moments::crash_at_each;
-use storage::{PartitionUid, Store, recover};
+use storage::{Cursor, PartitionUid, Store, recover};
 
 #[test]
 fn memory_stays_within_its_budget_however_large_the_ring_and_however_fast_the_load() {
@@ -36,6 +36,41 @@ fn memory_stays_within_its_budget_however_large_the_ring_and_however_fast_the_lo
             assert!(stats.cache_bytes <= stats.cache_bytes_max + write_bytes_max, "{stats:?}");
         }
         assert!(dirty_peak > 16 << 10, "the load was too slow to press: {dirty_peak}");
+    });
+}
+
+/// Ten thousand subscriptions that read once and then take nothing would keep up to 1 MiB each.
+#[test]
+fn cold_readers_together_fetch_ahead_no_more_than_their_share_and_all_come_to_the_end() {
+    let plan = Plan { partitions: 1, memory_bytes: 3 << 20, segment_bytes_max: 8 << 20, ..Plan::default() };
+    let machine = Machine::new(1, &plan);
+    machine.run(async move |running| {
+        for _ in 0..200 {
+            running.append(1, 20_000).await.expect("an append");
+        }
+        running.quiet().await;
+        let (store, log) = (&running.stores[0], running.log(1));
+        let mut cursors: Vec<Cursor> = (0..40).map(|_| Cursor::at(0)).collect();
+        let mut ahead_peak = 0;
+        for _ in 0..3 {
+            for cursor in &mut cursors {
+                let before = cursor.offset();
+                log.read(cursor, 100_000).await.expect("a read");
+                assert!(cursor.offset() > before, "nothing was read at {before}");
+                let stats = store.stats();
+                ahead_peak = ahead_peak.max(stats.read_ahead_bytes);
+                assert!(stats.read_ahead_bytes <= stats.read_ahead_bytes_max, "{stats:?}");
+            }
+        }
+        assert!(ahead_peak > 0 && store.stats().cold_reads > 100, "{:?}", store.stats());
+        for cursor in &mut cursors {
+            while cursor.offset() < 200 {
+                log.read(cursor, 100_000).await.expect("a read");
+            }
+        }
+        // What was being fetched comes to its end.
+        running.quiet().await;
+        assert_eq!(store.stats().read_ahead_bytes, 0, "nobody has anything to read");
     });
 }
 

@@ -28,6 +28,10 @@ pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 pub const SHARED_WRITE_BYTES_MIN: usize = 64 << 10;
 /// What a slice in the cache takes beside its bytes: its place in the tail, in the order of the cache, its mark.
 pub const SLICE_BYTES: usize = 160;
+/// What a read returns keeps at most so many times its own bytes in buffers; where it would be more, it is a copy. A run of
+/// 1 MiB out of buffers of 1 MiB keeps up to three, and is worth no copy; records of a hundred partitions that shared a
+/// journal write would each keep all of it for as long as a slow reader takes.
+pub const KEPT_PER_BYTE_READ_MAX: usize = 4;
 /// On an idle disk writing twice costs more than a second flush from about 64 to 128 KiB on. But a log that goes round the
 /// journal takes turns with it, and beside others a gathered write costs less processor time (`docs/performance.md`, 64 KiB
 /// batches). Where the disk cannot keep up, more is pending, and this is reached by itself.

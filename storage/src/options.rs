@@ -144,9 +144,37 @@ impl StorageOptions {
     pub(crate) fn cache_bytes_max(&self) -> usize {
         self.memory_bytes / 2
     }
+
+    /// Bytes fetched ahead for cold readers, of all cursors together; beyond it they read when they are asked.
+    pub(crate) fn read_ahead_bytes_max(&self) -> usize {
+        self.memory_bytes / 24
+    }
+}
+
+/// The limits of what a shard's storage holds in memory, in bytes. Together at most [`StorageOptions::memory_bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryShare {
+    /// Batches taken in and not journaled.
+    pub pending_bytes: usize,
+    /// For readers near the tail, the journaled bytes that are in no segment included.
+    pub cache_bytes: usize,
+    /// Copies of journaled bytes in the buffers from which segments are written: each once at most. What goes round the
+    /// journal counts as pending until it is acknowledged.
+    pub run_bytes: usize,
+    pub read_ahead_bytes: usize,
 }
 
 impl StorageOptions {
+    /// How the memory is divided.
+    pub fn share(&self) -> MemoryShare {
+        MemoryShare {
+            pending_bytes: self.pending_bytes_max(),
+            cache_bytes: self.cache_bytes_max(),
+            run_bytes: self.dirty_bytes_max() as usize,
+            read_ahead_bytes: self.read_ahead_bytes_max(),
+        }
+    }
+
     /// A batch that is too small for a bypass must fit into a journal write, with a page's beginning before it.
     pub(crate) fn assert_sound(&self, ring_file_bytes: u64) {
         let write_bytes_max = self.journal_write_bytes_max;

@@ -9,6 +9,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use runtime::buffer::Buffer;
 
+use crate::limits;
+
 /// Shared bytes of this shard. `!Send`: what leaves the shard is copied.
 #[derive(Clone)]
 pub struct Slice {
@@ -44,6 +46,17 @@ impl Slice {
         self.buffer.len()
     }
 
+    /// The same bytes: as they are, or copied where they would keep too much else in memory.
+    pub(crate) fn compact(slices: Vec<Slice>) -> Vec<Slice> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if kept_bytes(&slices) <= length * limits::KEPT_PER_BYTE_READ_MAX {
+            return slices;
+        }
+        let mut copy = Vec::with_capacity(length);
+        slices.iter().for_each(|slice| copy.extend_from_slice(slice));
+        vec![Self::copied(copy.into(), 0..length)]
+    }
+
     pub(crate) fn copied(bytes: Bytes, range: Range<usize>) -> Self {
         Self::of(Backing::Copied(bytes), range)
     }
@@ -59,6 +72,18 @@ impl Slice {
         assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {}", self.len());
         Self { buffer: self.buffer.clone(), start: self.start + range.start, end: self.start + range.end }
     }
+}
+
+/// The memory that these slices keep. Neighbours often share a buffer, which counts once.
+fn kept_bytes(slices: &[Slice]) -> usize {
+    let (mut bytes, mut last) = (0, None);
+    for slice in slices {
+        let buffer: &[u8] = &slice.buffer;
+        if last.replace(buffer.as_ptr()) != Some(buffer.as_ptr()) {
+            bytes += buffer.len();
+        }
+    }
+    bytes
 }
 
 impl Deref for Backing {
@@ -89,6 +114,25 @@ impl std::fmt::Debug for Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A slow reader of one of a hundred partitions would keep the journal writes of all.
+    #[test]
+    fn what_would_keep_more_than_four_times_its_bytes_is_copied() {
+        let buffer = |content: u8| {
+            let mut buffer = Buffer::zeroed(8192);
+            buffer.fill(content);
+            Rc::new(buffer)
+        };
+        let (one, other) = (buffer(1), buffer(2));
+        let small = vec![Slice::new(one.clone(), 0..100), Slice::new(other.clone(), 4000..5000)];
+        let copied = Slice::compact(small);
+        assert_eq!((Rc::strong_count(&one), Rc::strong_count(&other), copied.len()), (1, 1, 1));
+        assert_eq!(&copied[0][..], [&[1; 100][..], &[2; 1000]].concat());
+        // Two parts of one buffer keep it once, and are a quarter of it.
+        let large =
+            Slice::compact(vec![Slice::new(one.clone(), 0..1024), Slice::new(one.clone(), 4096..5120)]);
+        assert_eq!((Rc::strong_count(&one), large.len()), (3, 2));
+    }
 
     /// A batch of 100 bytes is written in a page or two of its own, and must not keep them.
     #[test]

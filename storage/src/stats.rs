@@ -7,6 +7,7 @@ pub(crate) struct Counters {
     pub(crate) pending_bytes: Cell<u64>,
     pub(crate) dirty_bytes: Cell<u64>,
     pub(crate) cache_bytes: Cell<u64>,
+    pub(crate) read_ahead_bytes: Cell<u64>,
     pub(crate) appended_bytes: Cell<u64>,
     pub(crate) appended_batches: Cell<u64>,
     pub(crate) journal_writes: Cell<u64>,
@@ -36,6 +37,9 @@ pub struct StoreStats {
     /// Bytes kept for readers near the tail.
     pub cache_bytes: u64,
     pub cache_bytes_max: u64,
+    /// Fetched for readers of what is not in the cache, before they asked.
+    pub read_ahead_bytes: u64,
+    pub read_ahead_bytes_max: u64,
     /// The part of the ring that a recovery would read.
     pub ring_bytes_used: u64,
     pub ring_bytes: u64,

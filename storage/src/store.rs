@@ -116,6 +116,8 @@ impl Store {
             dirty_bytes_max: shard.options.dirty_bytes_max(),
             cache_bytes: counters.cache_bytes.get(),
             cache_bytes_max: shard.options.cache_bytes_max() as u64,
+            read_ahead_bytes: counters.read_ahead_bytes.get(),
+            read_ahead_bytes_max: shard.options.read_ahead_bytes_max() as u64,
             ring_bytes_used: queue.space.used(),
             ring_bytes: shard.options.ring_bytes(),
             appended_bytes: counters.appended_bytes.get(),

@@ -71,10 +71,12 @@ pub(super) fn describe_shard(shard: &Shard) -> Value {
             "receive_bytes": budget(&shard.receive_budget),
             "outgoing_bytes": budget(&shard.outgoing_budget),
             "answer_bytes": gauge(shard.answer_bytes.get() as u64, shard.config.answer_bytes_max() as u64),
+            "overhead_bytes": gauge(shard.overhead_bytes.get() as u64, shard.config.overhead_bytes_max() as u64),
             "forwarded_bytes": budget(&shard.lanes.forwarded),
             "pending_bytes": gauge(storage.pending_bytes, storage.pending_bytes_max),
             "dirty_bytes": gauge(storage.dirty_bytes, storage.dirty_bytes_max),
             "cache_bytes": gauge(storage.cache_bytes, storage.cache_bytes_max),
+            "read_ahead_bytes": gauge(storage.read_ahead_bytes, storage.read_ahead_bytes_max),
             "ring_bytes": gauge(storage.ring_bytes_used, storage.ring_bytes),
         },
         "stalls": {

@@ -6,6 +6,8 @@
 //! Invariants:
 //! - No memory is taken on a header's word: the receive buffer grows by what was received, a payload's buffer by doubling.
 //! - Memory beyond `RECEIVE_BYTES_FREE` is reserved of the shard's receive budget before it is taken.
+//! - A batch in the receive buffer keeps all of it: what else was received there is counted with the batch
+//!   ([`Frame::overhead`]).
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -38,6 +40,8 @@ pub(super) struct Frame {
     pub(super) header: FrameHeader,
     pub(super) body: Bytes,
     pub(super) payload: Bytes,
+    /// Received into the buffer that the payload lies in since the payload before it: as long as the payload is held, so is this.
+    pub(super) overhead: usize,
 }
 
 /// The receiving half of a connection.
@@ -50,11 +54,20 @@ pub(super) struct Receiver {
     held: Option<Reservation>,
     /// A frame was taken out since the last receive, so what is left in the buffer begins another.
     took_frame: bool,
+    /// Bytes taken out of the buffer since the last payload.
+    since_payload: usize,
 }
 
 impl Receiver {
     pub(super) fn new(half: ReadHalf, received: BytesMut) -> Self {
-        Self { half, buffer: received, read_bytes: limits::RECEIVE_BYTES_IDLE, held: None, took_frame: true }
+        Self {
+            half,
+            buffer: received,
+            read_bytes: limits::RECEIVE_BYTES_IDLE,
+            held: None,
+            took_frame: true,
+            since_payload: 0,
+        }
     }
 
     /// The next frame that has arrived whole, if one has. Its checksum is right. `None`: receive more.
@@ -71,9 +84,11 @@ impl Receiver {
             return Ok(None);
         }
         let body = self.take_body(body_end)?;
+        self.passed(body_end);
         let payload = self.buffer.split_to(end - body_end).freeze();
+        let overhead = if payload.is_empty() { 0 } else { std::mem::take(&mut self.since_payload) };
         self.took_frame = true;
-        Ok(Some(Frame { header, body, payload }))
+        Ok(Some(Frame { header, body, payload, overhead }))
     }
 
     /// The header of a frame whose large payload is still to come, once its body is here. Then
@@ -88,7 +103,12 @@ impl Receiver {
             return Ok(None);
         }
         let body = self.take_body(body_end)?;
-        Ok(Some(Frame { header, body, payload: Bytes::new() }))
+        Ok(Some(Frame { header, body, payload: Bytes::new(), overhead: 0 }))
+    }
+
+    /// Counts bytes that were taken out of the buffer and are no payload. A payload keeps one buffer at most.
+    fn passed(&mut self, bytes: usize) {
+        self.since_payload = (self.since_payload + bytes).min(limits::RECEIVE_BYTES_BUSY);
     }
 
     fn take_body(&mut self, body_end: usize) -> Result<Bytes, FrameError> {
@@ -114,7 +134,7 @@ impl Receiver {
             if !self.buffer.is_empty() {
                 connection.progress.wait(clock::now());
             }
-            let count = match receive_some(&mut self.half, &mut self.buffer, connection).await? {
+            let count = match receive_some(&mut self.half, &mut self.buffer, usize::MAX, connection).await? {
                 Some(count) => count,
                 None => {
                     self.give_back(connection);
@@ -197,20 +217,16 @@ impl Receiver {
         self.buffer.advance(here);
         while payload.len() < length {
             if payload.len() == payload.capacity() {
-                let grown = (payload.len() * 2).min(length);
+                // A vector grows by doubling, also where less would do.
+                let grown = payload.len() * 2;
                 let own = self.held_bytes() + held.bytes();
                 held.absorb(reserve_receive(connection, own, grown - payload.len()).await?);
                 payload.reserve(grown - payload.len());
             }
             connection.progress.wait(clock::now());
-            let received = receive_some(&mut self.half, &mut payload, connection).await?;
+            let left = length - payload.len();
+            let received = receive_some(&mut self.half, &mut payload, left, connection).await?;
             connection.shard().metrics.received_bytes.add(received.unwrap_or(0) as u64);
-        }
-        if payload.len() > length {
-            // The allocator gave more than was asked for: what follows the payload begins the next frames.
-            let rest = payload.split_off(length);
-            assert!(self.buffer.is_empty(), "the payload was taken from the buffer first");
-            self.buffer = rest;
         }
         connection.holds_receive_memory.set(self.held.is_some());
         Ok((payload.freeze(), held))
@@ -222,6 +238,7 @@ impl Receiver {
         loop {
             let here = (self.buffer.len() as u64).min(left);
             self.buffer.advance(here as usize);
+            self.passed(here as usize);
             left -= here;
             if left == 0 {
                 return Ok(());
@@ -251,13 +268,14 @@ impl Receiver {
     }
 }
 
-/// Receives into spare capacity. `None`: interrupted, because the buffer is wanted back.
+/// Receives at most so much into spare capacity. `None`: interrupted, because the buffer is wanted back.
 async fn receive_some(
     half: &mut ReadHalf,
     buffer: &mut BytesMut,
+    bytes_max: usize,
     connection: &Connection,
 ) -> Result<Option<usize>, Ended> {
-    let mut read = pin!(half.read_into(buffer));
+    let mut read = pin!(half.read_into_at_most(buffer, bytes_max));
     let received = poll_fn(|context| {
         if connection.life() != Life::Open {
             return Poll::Ready(Some(Ok(0)));

@@ -97,6 +97,7 @@ fn gather_acks(connection: &Connection, head: &mut BytesMut) -> Option<(u64, Ins
     let mut count = 0;
     let mut take = |token, code: ErrorCode, base_offset, log_append_time_ms| {
         let request = in_flight.remove(token);
+        shard.overhead_bytes.set(shard.overhead_bytes.get() - request.overhead as usize);
         count += 1;
         shard.metrics.received_to_durable.record(now.since(request.received_at));
         if !code.is_none() {

@@ -69,6 +69,9 @@ pub(crate) async fn serve_connection(service: Rc<NativeService>, ends: Connectio
         receiver.linger().await;
     }
     writer.await;
+    // Of these nobody will hear any more.
+    let overhead_bytes = &service.shard.overhead_bytes;
+    overhead_bytes.set(overhead_bytes.get() - connection.in_flight.borrow().overhead());
 }
 
 async fn serve(connection: &Rc<Connection>, receiver: &mut Receiver) -> Ended {
@@ -188,9 +191,11 @@ async fn produce(connection: &Rc<Connection>, frame: Frame, received_at: Instant
     let token = connection.in_flight.borrow_mut().add(Request {
         correlation_id,
         bytes: frame.header.payload_length,
+        overhead: frame.overhead as u32,
         received_at,
         acknowledge: request.acknowledge,
     });
+    shard.overhead_bytes.set(shard.overhead_bytes.get() + frame.overhead);
     let partition = PartitionName { topic_id: request.topic_id, partition: request.partition };
     let session = connection.session.get().expect("a session was there before");
     let request = ProduceRequest { partition, batch: frame.payload };
@@ -309,8 +314,11 @@ impl Connection {
     #[inline]
     fn may_serve(&self) -> bool {
         let in_flight = self.in_flight.borrow();
+        let shard = self.shard();
         in_flight.len() < limits::REQUESTS_IN_FLIGHT_MAX
-            && in_flight.bytes() < self.shard().config.in_flight_bytes_max
+            && in_flight.bytes() < shard.config.in_flight_bytes_max
+            // One that keeps nothing itself need not wait for those who do; the others are woken by their own answers.
+            && (in_flight.overhead() == 0 || shard.overhead_bytes.get() < shard.config.overhead_bytes_max())
             && self.may_answer()
     }
 

@@ -120,7 +120,7 @@ async fn begin_first(config: &Config, mesh: &Mesh<ShardMessage>) -> Result<Begun
         addresses,
         store,
         catalog,
-        lanes: Lanes::new(mesh.clone()),
+        lanes: Lanes::new(mesh.clone(), config.forwarded_bytes_max()),
         commands: Some(sender),
     });
     let was_clean = recovery.clean;
@@ -141,7 +141,7 @@ async fn begin_other(config: &Config, mesh: &Mesh<ShardMessage>) -> Result<Begun
     let (_, LifeMessage::Serve(addresses)) = next_step(mesh, &mut early).await? else {
         panic!("shard 0 goes on with another step of the start");
     };
-    let lanes = Lanes::new(mesh.clone());
+    let lanes = Lanes::new(mesh.clone(), config.forwarded_bytes_max());
     let parts = ShardParts {
         id: own,
         config: config.clone(),

@@ -84,14 +84,14 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    pub(crate) fn new(mesh: Mesh<ShardMessage>) -> Self {
+    pub(crate) fn new(mesh: Mesh<ShardMessage>, forwarded_bytes_max: usize) -> Self {
         let lanes = (0..mesh.shards()).map(|_| Lane::default()).collect();
         Self {
             mesh,
             lanes,
             waiting: RefCell::default(),
             next_id: Cell::new(0),
-            forwarded: ByteBudget::new(limits::FORWARDED_BYTES_MAX),
+            forwarded: ByteBudget::new(forwarded_bytes_max),
         }
     }
 

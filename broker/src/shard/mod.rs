@@ -79,6 +79,8 @@ pub(crate) struct Shard {
     pub(crate) outgoing_waiting: Waiting,
     /// Answers of all connections that their peers have not taken.
     pub(crate) answer_bytes: Cell<usize>,
+    /// Of receive buffers that batches in flight keep, beside the batches.
+    pub(crate) overhead_bytes: Cell<usize>,
     /// Who makes a description, which may be large, holds one permit.
     pub(crate) descriptions: Semaphore,
     /// Tasks of connections and requests: closed first, waited for within the drain time.
@@ -124,6 +126,7 @@ impl Shard {
             outgoing_budget: ByteBudget::new(config.outgoing_bytes_max()),
             outgoing_waiting: Waiting::default(),
             answer_bytes: Cell::new(0),
+            overhead_bytes: Cell::new(0),
             descriptions: Semaphore::new(crate::limits::DESCRIPTIONS_MAX),
             config,
             meta,

@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 
-use crate::fixture::{DataFolder, RawClient, RunningBroker, batch_of, config};
+use crate::fixture::{DataFolder, PATIENCE, RawClient, RunningBroker, batch_of, config};
 use wire::codes::ErrorCode;
-use wire::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC};
+use wire::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, MessageKind};
 use wire::native::{
-    BodyBuilder, DescribeNode, DescribeNodeReply, Error, Hello, HelloReply, Metadata, Ping, Pong, Produce,
-    TopicSelection,
+    Authenticate, BodyBuilder, DescribeNode, DescribeNodeReply, Error, Hello, HelloReply, InitProducer,
+    InitProducerReply, Metadata, Ping, Pong, Produce, ProduceAcks, TopicSelection,
 };
 
 fn header(kind: u16, body_length: u32, payload_length: u32) -> [u8; FRAME_HEADER_BYTES] {
@@ -42,6 +42,61 @@ fn nothing_is_served_before_hello() {
     let cluster_id = Some(uuid::Uuid::from_u128(5));
     let other = Hello { protocol_min: 1, protocol_max: 1, cluster_id, ..Hello::default() };
     assert_eq!(RawClient::connect(broker.shared()).hello(&other).code, ErrorCode::WrongCluster);
+}
+
+#[test]
+fn what_no_session_has_is_refused_by_name_and_the_connection_goes_on() {
+    let data = DataFolder::new("refused-by-name");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = broker.connect();
+    let again = client.ask(&Hello { protocol_min: 1, protocol_max: 1, ..Hello::default() });
+    assert_eq!(again.decode::<Error>().code, ErrorCode::HandshakeRequired);
+    let step = client.ask(&Authenticate { mechanism: "PLAIN".to_owned(), token: vec![1] });
+    assert_eq!(step.decode::<Error>().code, ErrorCode::InvalidRequest);
+    let transactional = client.ask(&InitProducer { transactional_id: "t".to_owned() });
+    assert_eq!(transactional.decode::<InitProducerReply>().code, ErrorCode::UnsupportedFeature);
+    client.metadata();
+}
+
+/// A batch of a hundred bytes behind many other frames keeps the receive buffer that all of them came in.
+#[test]
+fn what_batches_keep_of_receive_buffers_is_given_back_when_they_are_answered_or_their_connection_is_gone() {
+    let data = DataFolder::new("overhead");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = broker.connect();
+    let topic_id = client.create_topic("overhead", 2);
+    let batch = batch_of(&["value"]);
+    for partition in 0..2 {
+        for _ in 0..2_000 {
+            client.send(&Ping { sent_at_us: 1 }, &[]);
+        }
+        client.send_batch(topic_id, partition, &batch);
+    }
+    let (mut pongs, mut acks) = (0, 0);
+    while pongs < 4_000 || acks < 2 {
+        match client.receive() {
+            answer if answer.header.kind == MessageKind::ProduceAcks => {
+                acks += ProduceAcks::read(&answer.body).unwrap().len();
+            }
+            answer => pongs += usize::from(answer.header.kind == MessageKind::Pong),
+        }
+    }
+    let overhead = |of: &mut RawClient| -> u64 {
+        let node: DescribeNodeReply = of.ask(&DescribeNode {}).decode();
+        let node: serde_json::Value = serde_json::from_str(&node.json).unwrap();
+        let shards = node["shards"].as_array().unwrap().iter();
+        shards.map(|shard| shard["queues"]["overhead_bytes"]["used"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(overhead(&mut client), 0, "all are answered");
+    let mut gone = broker.connect();
+    for _ in 0..1_000 {
+        gone.send_batch(topic_id, 0, &batch);
+    }
+    drop(gone);
+    let until = std::time::Instant::now() + PATIENCE;
+    while overhead(&mut client) > 0 {
+        assert!(std::time::Instant::now() < until, "a connection that is gone still counts");
+    }
 }
 
 #[test]

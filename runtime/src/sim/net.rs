@@ -340,10 +340,15 @@ impl ReadHalf {
     }
 
     pub async fn read_into(&mut self, bytes: &mut BytesMut) -> io::Result<usize> {
+        self.read_into_at_most(bytes, usize::MAX).await
+    }
+
+    /// [`ReadHalf::read_into`] of at most `bytes_max` bytes, which is not 0.
+    pub async fn read_into_at_most(&mut self, bytes: &mut BytesMut, bytes_max: usize) -> io::Result<usize> {
         if bytes.len() == bytes.capacity() {
             bytes.reserve(READ_RESERVE_BYTES);
         }
-        let mut piece = vec![0; bytes.capacity() - bytes.len()];
+        let mut piece = vec![0; (bytes.capacity() - bytes.len()).min(bytes_max)];
         let count = self.read(&mut piece).await?;
         bytes.extend_from_slice(&piece[..count]);
         Ok(count)

@@ -10,11 +10,13 @@ use std::rc::Rc;
 
 use glommio::io::{DmaBuffer, ReadResult};
 
-/// What one executor keeps for later at most: about what is under way at a time.
-const KEPT_BYTES_MAX: usize = 32 << 20;
-
 thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+/// This executor keeps so much for later from now on. See [`ExecutorOptions`](crate::executor::ExecutorOptions).
+pub(crate) fn keep_at_most(bytes: usize) {
+    KEPT.with_borrow_mut(|kept| kept.keep_at_most(bytes));
 }
 
 /// Memory that this process allocated, aligned to 4096 and always initialised. A clone is the same memory.
@@ -63,13 +65,20 @@ impl Block {
     }
 }
 
+/// Nothing, until it is told how much.
 #[derive(Default)]
 struct Kept {
     blocks: HashMap<usize, Vec<Block>>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Kept {
+    fn keep_at_most(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+        self.shrink_to(bytes_max);
+    }
+
     fn take(&mut self, length: usize) -> Option<Block> {
         let block = self.blocks.get_mut(&length)?.pop()?;
         self.bytes -= length;
@@ -78,10 +87,10 @@ impl Kept {
 
     fn give(&mut self, block: Block) {
         let length = block.as_bytes().len();
-        if length == 0 || length > KEPT_BYTES_MAX {
+        if length == 0 || length > self.bytes_max {
             return;
         }
-        self.shrink_to(KEPT_BYTES_MAX - length);
+        self.shrink_to(self.bytes_max - length);
         self.bytes += length;
         self.blocks.entry(length).or_default().push(block);
     }
@@ -105,8 +114,11 @@ impl Kept {
 mod tests {
     use super::*;
 
+    const BYTES_MAX: usize = 32 << 20;
+
     #[test]
     fn a_block_given_up_is_used_again_uncleared_unless_a_write_holds_it() {
+        keep_at_most(BYTES_MAX);
         let mut block = Block::uncleared(3 * 4096);
         block.as_bytes_mut().fill(9);
         let address = block.as_bytes().as_ptr();
@@ -123,11 +135,14 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_makes_way_for_other_lengths() {
         let mut kept = Kept::default();
-        let length = KEPT_BYTES_MAX / 4;
+        kept.keep_at_most(BYTES_MAX);
+        let length = BYTES_MAX / 4;
         (0..6).for_each(|_| kept.give(Block::zeroed(length)));
-        assert_eq!(kept.bytes, KEPT_BYTES_MAX);
+        assert_eq!(kept.bytes, BYTES_MAX);
         kept.give(Block::zeroed(4096));
         assert_eq!(kept.bytes, 3 * length + 4096);
         assert!(kept.take(4096).is_some() && kept.take(4096).is_none());
+        kept.keep_at_most(2 * length);
+        assert_eq!(kept.bytes, 2 * length);
     }
 }

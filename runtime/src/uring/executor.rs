@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
-use super::{blocking, panic, pending, signal, task};
+use super::{blocking, buffer, panic, pending, signal, task};
 use crate::executor::ShardId;
 use heartbeat::Pulse;
 
@@ -29,6 +29,9 @@ const PREEMPT_INTERVAL_DEFAULT: Duration = Duration::from_millis(10);
 
 /// Locked memory for reads that one executor starts with, by default. glommio registers it with three rings.
 const IO_MEMORY_BYTES_DEFAULT: usize = 1 << 20;
+
+/// About what is under way at a time on a busy shard: a few runs of 8 MiB.
+const KEPT_BUFFER_BYTES_DEFAULT: usize = 32 << 20;
 
 /// Deep futures of debug builds need more than a thread's usual 2 MiB. Only what is touched is taken.
 const STACK_BYTES: usize = 8 << 20;
@@ -48,6 +51,9 @@ pub struct ExecutorOptions {
     pub spin_before_park: Duration,
     /// Added to each durable write and flush. A measuring switch: shows what a slower disk would do. Zero otherwise.
     pub flush_delay: Duration,
+    /// Memory of dropped buffers that each executor keeps for the next ones at most: a little above what is under way at a
+    /// time, or the kernel clears fresh pages for each.
+    pub kept_buffer_bytes_max: usize,
     /// After how long a busy task is told to yield. Ten milliseconds, except where a test wants glommio's lost wake-up
     /// to come at once instead of once in a while.
     pub preempt_interval: Duration,
@@ -62,6 +68,7 @@ impl ExecutorOptions {
             io_memory_bytes: IO_MEMORY_BYTES_DEFAULT,
             spin_before_park: Duration::ZERO,
             flush_delay: Duration::ZERO,
+            kept_buffer_bytes_max: KEPT_BUFFER_BYTES_DEFAULT,
             preempt_interval: PREEMPT_INTERVAL_DEFAULT,
         }
     }
@@ -182,6 +189,7 @@ where
     task::reset();
     signal::reset();
     FLUSH_DELAY.set(options.flush_delay);
+    buffer::keep_at_most(options.kept_buffer_bytes_max);
     executor.run(async {
         drop(task::spawn(heartbeat::beat(pulse)));
         let output = main(shard).await;

@@ -155,22 +155,32 @@ impl ReadHalf {
     /// Appends at least one byte and at most the spare capacity; 0 at the end of the stream. Reserves 16 KiB if there is
     /// none to spare. Bytes that are there already are received in place, without clearing the memory first.
     pub async fn read_into(&mut self, bytes: &mut BytesMut) -> io::Result<usize> {
+        self.read_into_at_most(bytes, usize::MAX).await
+    }
+
+    /// [`ReadHalf::read_into`] of at most `bytes_max` bytes, which is not 0.
+    pub async fn read_into_at_most(&mut self, bytes: &mut BytesMut, bytes_max: usize) -> io::Result<usize> {
         if bytes.len() == bytes.capacity() {
             bytes.reserve(READ_RESERVE_BYTES);
         }
-        poll_fn(|context| self.poll_read_into(context, bytes)).await
+        poll_fn(|context| self.poll_read_into(context, bytes, bytes_max)).await
     }
 
-    fn poll_read_into(&mut self, context: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<usize>> {
+    fn poll_read_into(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
         if self.more_expected
-            && let Some(received) = self.receive_in_place(bytes)
+            && let Some(received) = self.receive_in_place(bytes, bytes_max)
         {
             return Poll::Ready(received);
         }
         // Nothing there: glommio waits, and receives a first piece when something comes. Small messages are whole in
         // it; the rest of a large one is received in place by the next call.
         SCRATCH.with_borrow_mut(|scratch| {
-            let room = bytes.spare_capacity_mut().len().min(SCRATCH_BYTES);
+            let room = bytes.spare_capacity_mut().len().min(SCRATCH_BYTES).min(bytes_max);
             let mut stream = self.stream.borrow_mut();
             let count = ready!(Pin::new(&mut *stream).poll_read(context, &mut scratch[..room]))?;
             bytes.extend_from_slice(&scratch[..count]);
@@ -180,11 +190,12 @@ impl ReadHalf {
     }
 
     /// `None` if nothing is there.
-    fn receive_in_place(&mut self, bytes: &mut BytesMut) -> Option<io::Result<usize>> {
+    fn receive_in_place(&mut self, bytes: &mut BytesMut, bytes_max: usize) -> Option<io::Result<usize>> {
         let stream = self.stream.borrow();
         loop {
             let spare = bytes.spare_capacity_mut();
-            let room = spare.len();
+            let room = spare.len().min(bytes_max);
+            let spare = &mut spare[..room];
             let received = rustix::net::recv(descriptor(&stream), spare, RecvFlags::DONTWAIT);
             match received.map(|((filled, _), _)| filled.len()) {
                 Ok(count) => {

@@ -91,9 +91,9 @@ impl LogInner {
             pending.acks.push(pending.token, Ok(appended));
             return Placed::Yes;
         }
-        stats::add(&self.shard.counters.appended_bytes, pending.bytes.len() as u64);
+        stats::add(&self.shard.counters.appended_bytes, pending.length as u64);
         stats::add(&self.shard.counters.appended_batches, 1);
-        state.pending_bytes += pending.bytes.len();
+        state.pending_bytes += pending.length;
         state.pending.push_back(pending);
         let extend = state.wants_extension();
         drop(state);
@@ -113,7 +113,7 @@ impl LogInner {
         state.pending_bytes = 0;
         drop(state);
         for batch in remainder.into_iter().flat_map(|remainder| remainder.batches).chain(pending) {
-            self.shard.pending_fell(batch.bytes.len());
+            self.shard.pending_fell(batch.length);
             batch.acks.push(batch.token, Err(error.clone()));
         }
         for batch in waiting {
@@ -153,6 +153,7 @@ impl LogState {
             position,
             base_offset,
             next_offset,
+            length: waiting.bytes.len(),
             bytes: waiting.bytes,
             acks: waiting.acks,
             token: waiting.token,
@@ -164,6 +165,7 @@ impl LogState {
         let segment = self.open.back().expect("a log with space has an open segment");
         Pending {
             bytes: Bytes::new(),
+            length: 0,
             segment_base: segment.base_offset,
             position: segment.end,
             base_offset,

@@ -40,7 +40,33 @@ struct Ahead {
     position: u64,
     /// One past the last byte that was in the file when the fetch began.
     valid_to: u64,
-    pages: JoinHandle<Result<Buffer, FileError>>,
+    pages: JoinHandle<Result<(Buffer, AheadBytes), FileError>>,
+}
+
+/// Memory that is held for what a cursor may read next; counted until it is read, or until cursor and read are gone.
+struct AheadBytes {
+    log: Rc<LogInner>,
+    bytes: u64,
+}
+
+impl AheadBytes {
+    /// `None` where the cursors of the shard hold all they may. One alone is let through.
+    fn reserve(log: &Rc<LogInner>, bytes: usize) -> Option<Self> {
+        let counter = &log.shard.counters.read_ahead_bytes;
+        let (before, held) = (counter.get(), counter.get() + bytes as u64);
+        if before > 0 && held > log.shard.options.read_ahead_bytes_max() as u64 {
+            return None;
+        }
+        counter.set(held);
+        Some(Self { log: log.clone(), bytes: bytes as u64 })
+    }
+}
+
+impl Drop for AheadBytes {
+    fn drop(&mut self) {
+        let held = &self.log.shard.counters.read_ahead_bytes;
+        held.set(held.get() - self.bytes);
+    }
 }
 
 /// Pages of a segment, and one past the last byte of the log in them: behind it they may be older than the file is now.
@@ -103,12 +129,16 @@ impl Log {
             }
             let in_memory = log.state.borrow().read_memory(place, bounds.end, bytes_max);
             let run = match in_memory {
-                Some(run) => run,
+                Some(run) => {
+                    // It has caught up: what was fetched ahead is in memory twice.
+                    cursor.ahead = None;
+                    run
+                }
                 None => log.read_cold(cursor, place, bounds.written_to, bytes_max).await?,
             };
             cursor.offset = run.next_offset;
             cursor.place = Some(Place { position: place.position + run.bytes, ..place });
-            return Ok(run.slices);
+            return Ok(Slice::compact(run.slices));
         }
     }
 }
@@ -160,6 +190,10 @@ impl LogInner {
             return Err(ReadError::ShortSegment { segment_base, length: written_to, expected });
         }
         let file = self.file_of(place.segment_base, &mut cursor.file).await?;
+        // What is read beyond what is asked for would be kept with it, and read again.
+        let window_max =
+            (page_ceil(bytes_max as u64) as usize).clamp(COLD_READ_BYTES_MIN, COLD_READ_BYTES_MAX);
+        cursor.window = cursor.window.min(window_max);
         let mut pages = self.pages_at(cursor, place, &file, written_to).await?;
         let floor = page_floor(place.position);
         let start = (place.position - floor) as usize;
@@ -168,6 +202,7 @@ impl LogInner {
             let bytes = &pages.buffer[start.min(readable)..readable];
             match whole_batches(bytes, place, cursor.offset, bytes_max)? {
                 Whole::Batches { bytes, next_offset } => {
+                    cursor.window = (cursor.window * 2).min(window_max);
                     self.fetch_ahead(cursor, place, &file, written_to, start + bytes as usize);
                     let slice = Slice::new(Rc::new(pages.buffer), start..start + bytes as usize);
                     return Ok(Run { slices: vec![slice], bytes, next_offset });
@@ -201,7 +236,9 @@ impl LogInner {
         let position = page_floor(place.position);
         if let Some(ahead) = cursor.ahead.take() {
             if ahead.segment_base == place.segment_base && ahead.position == position {
-                return Ok(Pages { buffer: ahead.pages.await?, valid_to: ahead.valid_to });
+                // From here on it is what the reader asked for, and no longer ahead.
+                let (buffer, _) = ahead.pages.await?;
+                return Ok(Pages { buffer, valid_to: ahead.valid_to });
             }
             cursor.window = COLD_READ_BYTES_MIN;
         }
@@ -223,10 +260,13 @@ impl LogInner {
         if position >= written_to {
             return;
         }
-        cursor.window = (cursor.window * 2).min(COLD_READ_BYTES_MAX);
         let length = page_ceil(written_to - position).min(cursor.window as u64) as usize;
-        let (log, file) = (self.clone(), file.clone());
-        let pages = task::spawn_background(async move { log.read_pages(&file, position, length).await });
+        let Some(held) = AheadBytes::reserve(self, length) else { return };
+        let file = file.clone();
+        let pages = task::spawn_background(async move {
+            let pages = held.log.read_pages(&file, position, length).await?;
+            Ok((pages, held))
+        });
         let valid_to = written_to;
         cursor.ahead = Some(Ahead { segment_base: place.segment_base, position, valid_to, pages });
     }

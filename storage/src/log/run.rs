@@ -137,7 +137,7 @@ impl LogInner {
         self.state.borrow_mut().read_only = Some(reason.clone());
         let error = AppendError::PartitionReadOnly { reason };
         for batch in run.batches {
-            self.shard.pending_fell(batch.bytes.len());
+            self.shard.pending_fell(batch.length);
             batch.acks.push(batch.token, Err(error.clone()));
         }
         self.fail_pending(&error);
@@ -228,8 +228,10 @@ impl LogState {
         let to = page_floor(end).max(from);
         let mut chunks = Chunks::new(from, to, chunk_bytes_max);
         self.gather_durable(segment_base, &mut chunks);
-        for batch in batches.iter().filter(|batch| !batch.bytes.is_empty()) {
-            chunks.put_batch(&batch.bytes, batch.base_offset, self.leader_epoch);
+        for batch in batches.iter_mut().filter(|batch| !batch.bytes.is_empty()) {
+            // The copy is all that is needed from here on: it is not held twice for as long as the disk takes.
+            let bytes = std::mem::take(&mut batch.bytes);
+            chunks.put_batch(&bytes, batch.base_offset, self.leader_epoch);
         }
         let remainder = std::mem::take(&mut chunks.beyond);
         let chunks = chunks.finish();

@@ -163,7 +163,7 @@ impl LogState {
 
 impl LogInner {
     pub(crate) fn acknowledge(&self, batch: &Pending) {
-        self.shard.pending_fell(batch.bytes.len());
+        self.shard.pending_fell(batch.length);
         batch.acks.push(batch.token, Ok(Appended { base_offset: batch.base_offset, log_append_time_ms: -1 }));
     }
 }
@@ -243,7 +243,7 @@ impl Staged {
     pub(crate) fn fail(self, error: &crate::error::AppendError) {
         self.log.state.borrow_mut().entry_in_flight = false;
         for batch in &self.batches {
-            self.log.shard.pending_fell(batch.bytes.len());
+            self.log.shard.pending_fell(batch.length);
             batch.acks.push(batch.token, Err(error.clone()));
         }
         self.log.fail_pending(error);
@@ -252,7 +252,7 @@ impl Staged {
 
 impl LogInner {
     fn refuse(&self, batch: &Pending) {
-        self.shard.pending_fell(batch.bytes.len());
+        self.shard.pending_fell(batch.length);
         batch.acks.push(batch.token, Err(crate::error::AppendError::Removed));
     }
 

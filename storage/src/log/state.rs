@@ -19,8 +19,10 @@ use crate::slice::Slice;
 
 /// A batch that has its place and is in no journal write yet.
 pub(crate) struct Pending {
-    /// Empty for a duplicate that only waits for its answer.
+    /// Empty for a duplicate that only waits for its answer, and once a bypass run has them in its buffers.
     pub(crate) bytes: Bytes,
+    /// Counted as pending until it is answered.
+    pub(crate) length: usize,
     pub(crate) segment_base: i64,
     pub(crate) position: u64,
     pub(crate) base_offset: i64,
