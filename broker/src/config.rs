@@ -165,7 +165,12 @@ impl Config {
 
     /// Bytes of receive buffers that a shard's batches in flight may keep beside themselves.
     pub fn overhead_bytes_max(&self) -> usize {
-        self.shard_memory_bytes() / 32
+        self.shard_memory_bytes() / 64
+    }
+
+    /// Bytes of the tasks of a shard's requests that wait.
+    pub fn request_bytes_max(&self) -> usize {
+        self.shard_memory_bytes() / 64
     }
 
     /// Bytes of misrouted batches that a shard may have under way to others.
@@ -202,8 +207,8 @@ impl Config {
     pub(crate) fn storage_options(&self) -> storage::StorageOptions {
         let mut options = storage::StorageOptions::new(&self.data);
         options.durability = self.durability;
-        // The rest is for what is received and sent: four parts of 32 and three; answers, misrouted batches and what batches
-        // keep of receive buffers: one each; and what may be read beyond a limit.
+        // The rest is for what is received and sent: four parts of 32 and three; answers and misrouted batches: one each; what
+        // batches keep of receive buffers, and requests that wait: half of one each.
         options.memory_bytes = self.shard_memory_bytes() / 4 * 3;
         options.ring_files = self.ring_files;
         options.ring_file_bytes = self.ring_file_bytes;
@@ -258,6 +263,7 @@ mod tests {
                     config.outgoing_bytes_max() / 2 * 3,
                     config.answer_bytes_max(),
                     config.overhead_bytes_max(),
+                    config.request_bytes_max(),
                     config.forwarded_bytes_max(),
                 ];
                 let sum: usize = parts.iter().sum();

@@ -87,6 +87,8 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 16 * 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 * MIB;
 /// Requests of a connection that run as tasks (waiting fetches, topic changes); more are refused (retriable).
 pub const TASKS_PER_CONNECTION_MAX: usize = 1_024;
+/// What a task takes beside its future: its header, its place in lists, what wakes it.
+pub const TASK_BYTES: usize = 512;
 /// Subscriptions of a connection; more are refused (retriable).
 pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 16 * 1024;
 /// Answers a peer has not taken; at it the connection is not read. Nor is one with any such answer while those of all the

@@ -6,7 +6,11 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
 
 use crate::sync::Event;
 use crate::task::{self, JoinHandle};
@@ -49,11 +53,7 @@ impl Gate {
         future: impl Future<Output = T> + 'static,
     ) -> Result<JoinHandle<T>, GateClosed> {
         let guard = self.enter()?;
-        Ok(task::spawn(async move {
-            let output = future.await;
-            drop(guard);
-            output
-        }))
+        Ok(task::spawn(Inside { future: Some(future), guard: Some(guard) }))
     }
 
     /// Holds the gate open until the guard is dropped.
@@ -96,6 +96,30 @@ impl Gate {
             }
             left.await;
         }
+    }
+}
+
+pin_project! {
+    /// A future that holds the gate until it is dropped. An `async` block around it would have room for it twice: once as it is
+    /// captured, and once as it is awaited.
+    struct Inside<F> {
+        #[pin]
+        future: Option<F>,
+        guard: Option<GateGuard>,
+    }
+}
+
+impl<F: Future> Future for Inside<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let future = this.future.as_mut().as_pin_mut().expect("a task is not polled after its end");
+        let output = ready!(future.poll(context));
+        // What the task held goes before its place in the gate.
+        this.future.set(None);
+        *this.guard = None;
+        Poll::Ready(output)
     }
 }
 

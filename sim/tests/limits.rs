@@ -39,6 +39,36 @@ fn memory_stays_within_its_budget_however_large_the_ring_and_however_fast_the_lo
     });
 }
 
+/// What is only in the ring stays in memory until its checkpoint, which a ring with room to spare does not hurry: large batches
+/// of others, written to their segments at once, must not pile up behind it.
+#[test]
+fn a_partition_that_fell_silent_does_not_keep_the_cache_from_letting_others_go() {
+    let plan = Plan { partitions: 3, memory_bytes: 1 << 20, ring_file_bytes: 4 << 20, ..Plan::default() };
+    let machine = Machine::new(3, &plan);
+    machine.run(async move |running| {
+        let store = &running.stores[0];
+        running.append(1, 100).await.expect("an append");
+        for n in 0..100 {
+            running.append(2 + n % 2, 60_000).await.expect("an append");
+            let stats = store.stats();
+            assert!(stats.dirty_bytes > 0, "the first is still only in the ring: {stats:?}");
+            assert!(stats.cache_bytes <= stats.cache_bytes_max + 70_000, "after {n}: {stats:?}");
+        }
+        store.remove_partition(PartitionUid(1)).await.expect("a deletion");
+        store.remove_partition(PartitionUid(2)).await.expect("a deletion");
+        for n in 0..40 {
+            running.append(3, 60_000).await.expect("an append");
+            let stats = store.stats();
+            assert!(
+                stats.cache_bytes <= stats.cache_bytes_max + 70_000,
+                "{n} after the deletions: {stats:?}"
+            );
+        }
+        store.remove_partition(PartitionUid(3)).await.expect("a deletion");
+        assert_eq!(store.stats().dirty_bytes, 0);
+    });
+}
+
 /// Ten thousand subscriptions that read once and then take nothing would keep up to 1 MiB each.
 #[test]
 fn cold_readers_together_fetch_ahead_no_more_than_their_share_and_all_come_to_the_end() {

@@ -60,6 +60,7 @@ pub(crate) struct Queue {
     pub(crate) stopping: bool,
 }
 
+/// The oldest slice of a log's tail, once those that stand before it in the order are gone.
 struct CacheRef {
     log: Weak<LogInner>,
     /// Of memory.
@@ -172,39 +173,66 @@ impl Shard {
     }
 
     /// Puts bytes at the end of a log's tail and makes room in the cache for the memory that they hold.
-    pub(crate) fn cache(&self, log: &Rc<LogInner>, slice: TailSlice, bytes: usize) {
+    pub(crate) fn cache(&self, log: &Rc<LogInner>, slice: TailSlice) {
+        self.counters.cache_bytes.set(self.counters.cache_bytes.get() + slice.held as u64);
         log.state.borrow_mut().tail.push_back(slice);
-        self.cache_order.borrow_mut().push_back(CacheRef { log: Rc::downgrade(log), bytes });
-        self.counters.cache_bytes.set(self.counters.cache_bytes.get() + bytes as u64);
+        self.may_evict_written(log);
+    }
+
+    /// Slices whose bytes are in their segment by now may go when others need the room. Those before are not in the order at
+    /// all: one that waits for its checkpoint would hold up all that came after it.
+    pub(crate) fn may_evict_written(&self, log: &Rc<LogInner>) {
+        let mut state = log.state.borrow_mut();
+        let mut order = self.cache_order.borrow_mut();
+        while let Some(bytes) = state.next_written_slice() {
+            order.push_back(CacheRef { log: Rc::downgrade(log), bytes });
+        }
+        drop((state, order));
         self.evict();
     }
 
-    /// Drops the oldest slices over the budget, as far as their bytes are in their segment.
     fn evict(&self) {
         let bytes_max = self.options.cache_bytes_max() as u64;
         let mut order = self.cache_order.borrow_mut();
         while self.counters.cache_bytes.get() > bytes_max {
-            let Some(oldest) = order.front() else { break };
-            if let Some(log) = oldest.log.upgrade()
-                && !log.state.borrow_mut().drop_oldest_slice()
-            {
-                break;
+            let Some(oldest) = order.pop_front() else { break };
+            if let Some(log) = oldest.log.upgrade() {
+                log.state.borrow_mut().drop_oldest_slice();
             }
-            self.counters.cache_bytes.set(self.counters.cache_bytes.get() - oldest.bytes as u64);
-            order.pop_front();
+            self.cache_fell(oldest.bytes);
         }
+    }
+
+    pub(crate) fn cache_fell(&self, bytes: usize) {
+        self.counters.cache_bytes.set(self.counters.cache_bytes.get() - bytes as u64);
     }
 }
 
 impl crate::log::state::LogState {
-    /// False where the slice's bytes are only in memory and in the ring.
-    fn drop_oldest_slice(&mut self) -> bool {
-        let Some(slice) = self.tail.front() else { return true };
-        let written =
-            self.segment(slice.segment_base).is_none_or(|segment| slice.end() <= segment.written_to);
-        if written {
-            self.tail.pop_front();
+    /// The memory of the oldest slice that is in its segment and not among those that may go, where it is from now on.
+    fn next_written_slice(&mut self) -> Option<usize> {
+        let slice = self.tail.get(self.evictable)?;
+        let segment = self.segment(slice.segment_base);
+        if segment.is_some_and(|segment| slice.end() > segment.written_to) {
+            return None;
         }
-        written
+        let held = slice.held;
+        self.evictable += 1;
+        Some(held)
+    }
+
+    fn drop_oldest_slice(&mut self) {
+        // A removed log's are gone already.
+        if self.tail.pop_front().is_some() {
+            self.evictable -= 1;
+        }
+    }
+
+    /// Drops the tail. Returns the memory of what was not among the slices that may go, and which nobody else counts off.
+    pub(crate) fn drop_tail(&mut self) -> usize {
+        let held = self.tail.range(self.evictable..).map(|slice| slice.held).sum();
+        self.tail.clear();
+        self.evictable = 0;
+        held
     }
 }

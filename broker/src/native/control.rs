@@ -70,16 +70,41 @@ fn run(connection: &Rc<Connection>, correlation_id: u64, request: impl Future<Ou
         refuse(connection, correlation_id, ErrorCode::LimitReached, message);
         return;
     }
-    connection.tasks.set(connection.tasks.get() + 1);
-    let owner = connection.clone();
+    let waiting = Waiting::new(connection, size_of_val(&request));
     let task = connection.shard().requests.spawn(async move {
+        let _waiting = waiting;
         request.await;
-        owner.tasks.set(owner.tasks.get() - 1);
-        owner.writer.raise();
     });
     if task.is_err() {
-        connection.tasks.set(connection.tasks.get() - 1);
         refuse(connection, correlation_id, ErrorCode::NotServing, "the broker stops".to_owned());
+    }
+}
+
+/// A request that runs as a task, counted until dropped.
+struct Waiting {
+    connection: Rc<Connection>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// The task of a request of so many bytes has room for it as it is captured and as it is awaited. Another shard may have one
+    /// like it to answer this one.
+    fn new(connection: &Rc<Connection>, future_bytes: usize) -> Self {
+        let bytes = 4 * future_bytes + limits::TASK_BYTES;
+        let request_bytes = &connection.shard().request_bytes;
+        request_bytes.set(request_bytes.get() + bytes);
+        connection.tasks.set(connection.tasks.get() + 1);
+        Self { connection: connection.clone(), bytes }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let request_bytes = &self.connection.shard().request_bytes;
+        request_bytes.set(request_bytes.get() - self.bytes);
+        self.connection.tasks.set(self.connection.tasks.get() - 1);
+        self.connection.writer.raise();
+        self.connection.reader.raise();
     }
 }
 
@@ -120,7 +145,8 @@ async fn fetch(connection: Rc<Connection>, id: u64, request: Fetch) {
         connection.ended().await;
         Fetched::refused(ErrorCode::NotServing)
     };
-    let fetched = future::or(handlers::fetch(shard, &session, &request), stopped).await;
+    // Boxed: requests that wait for data or for memory have no room for a read yet.
+    let fetched = future::or(Box::pin(handlers::fetch(shard, &session, &request)), stopped).await;
     let Fetched { code, offsets, run, .. } = fetched;
     held.settle(run.len());
     shard.metrics.fetch_bytes.add(run.len() as u64);

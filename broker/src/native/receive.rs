@@ -17,6 +17,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_lite::future;
 use runtime::clock;
 use runtime::net::ReadHalf;
+use runtime::sync::Permit;
 use wire::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader, verify};
 
 use super::connection::{Connection, Life};
@@ -210,6 +211,7 @@ impl Receiver {
         });
         let first = first.max(self.buffer.len().min(length));
         let mut held = reserve_receive(connection, self.held_bytes(), first).await?;
+        let mut beyond = None;
         connection.holds_receive_memory.set(true);
         let mut payload = BytesMut::with_capacity(first);
         let here = self.buffer.len().min(length);
@@ -220,7 +222,7 @@ impl Receiver {
                 // A vector grows by doubling, also where less would do.
                 let grown = payload.len() * 2;
                 let own = self.held_bytes() + held.bytes();
-                held.absorb(reserve_receive(connection, own, grown - payload.len()).await?);
+                held.absorb(reserve_more(connection, own, grown - payload.len(), &mut beyond).await?);
                 payload.reserve(grown - payload.len());
             }
             connection.progress.wait(clock::now());
@@ -323,9 +325,37 @@ async fn reserve_receive(connection: &Connection, own: usize, bytes: usize) -> R
     if let Some(reservation) = budget.try_reserve_beside(own, bytes) {
         return Ok(reservation);
     }
+    wait_for_receive(connection, budget.reserve_beside(own, bytes)).await
+}
+
+/// The same for a batch that has come in part. It takes its turn to go beyond what is there, and has it until it is whole.
+async fn reserve_more(
+    connection: &Connection,
+    own: usize,
+    bytes: usize,
+    beyond: &mut Option<Permit>,
+) -> Result<Reservation, Ended> {
+    let budget = &connection.shard().receive_budget;
+    if let Some(reservation) = budget.try_reserve_beside(own, bytes) {
+        return Ok(reservation);
+    }
+    if beyond.is_some() {
+        return Ok(budget.overdraw(bytes));
+    }
+    let turn = async {
+        *beyond = Some(connection.shard().beyond_receive_memory.acquire(1).await);
+        budget.overdraw(bytes)
+    };
+    wait_for_receive(connection, future::or(budget.reserve_beside(own, bytes), turn)).await
+}
+
+async fn wait_for_receive(
+    connection: &Connection,
+    reserving: impl Future<Output = Reservation>,
+) -> Result<Reservation, Ended> {
     connection.shard().metrics.stalls_for_receive_memory.add(1);
     let _waiting = connection.shard().receive_waiting.enter();
-    let reserving = async { Ok(budget.reserve_beside(own, bytes).await) };
+    let reserving = async { Ok(reserving.await) };
     let ended = async {
         connection.ended().await;
         Err(Ended::Over)

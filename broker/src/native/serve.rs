@@ -319,6 +319,8 @@ impl Connection {
             && in_flight.bytes() < shard.config.in_flight_bytes_max
             // One that keeps nothing itself need not wait for those who do; the others are woken by their own answers.
             && (in_flight.overhead() == 0 || shard.overhead_bytes.get() < shard.config.overhead_bytes_max())
+            // Nor need one that waits for nothing.
+            && (self.tasks.get() == 0 || shard.request_bytes.get() < shard.config.request_bytes_max())
             && self.may_answer()
     }
 

@@ -79,6 +79,11 @@ pub(crate) struct Shard {
     pub(crate) outgoing_waiting: Waiting,
     /// Answers of all connections that their peers have not taken.
     pub(crate) answer_bytes: Cell<usize>,
+    /// Who holds its permit may receive a batch beyond the receive memory. Of those that hold parts of it and wait for the rest
+    /// one comes to its end; else all might wait for each other.
+    pub(crate) beyond_receive_memory: Semaphore,
+    /// Of the tasks of requests that wait.
+    pub(crate) request_bytes: Cell<usize>,
     /// Of receive buffers that batches in flight keep, beside the batches.
     pub(crate) overhead_bytes: Cell<usize>,
     /// Who makes a description, which may be large, holds one permit.
@@ -126,6 +131,8 @@ impl Shard {
             outgoing_budget: ByteBudget::new(config.outgoing_bytes_max()),
             outgoing_waiting: Waiting::default(),
             answer_bytes: Cell::new(0),
+            beyond_receive_memory: Semaphore::new(1),
+            request_bytes: Cell::new(0),
             overhead_bytes: Cell::new(0),
             descriptions: Semaphore::new(crate::limits::DESCRIPTIONS_MAX),
             config,

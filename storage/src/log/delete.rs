@@ -31,14 +31,15 @@ impl LogInner {
             progress.await;
         }
         self.fail_pending(&AppendError::Removed);
-        let (cleared, files) = {
+        let (cleared, uncached, files) = {
             let mut state = self.state.borrow_mut();
             let cleared = state.dirty_bytes();
             state.dirty.clear();
-            state.tail.clear();
+            let uncached = state.drop_tail();
             let files: Vec<_> = state.open.drain(..).filter_map(|segment| segment.file).collect();
-            (cleared, files)
+            (cleared, uncached, files)
         };
+        self.shard.cache_fell(uncached);
         self.shard.dirty_fell(cleared);
         self.shard.reorder(self);
         self.shard.progress.notify_all();

@@ -83,6 +83,7 @@ impl Log {
             pending_bytes: 0,
             waiting: VecDeque::new(),
             tail: VecDeque::new(),
+            evictable: 0,
             dirty: VecDeque::new(),
             dirty_key: None,
             queued: false,

@@ -109,6 +109,7 @@ impl LogInner {
     fn succeed(self: &Rc<Self>, run: Run) {
         let cleared = self.state.borrow_mut().settle(run.segment_base, run.to, run.settles);
         self.shard.dirty_fell(cleared);
+        self.shard.may_evict_written(self);
         if run.kind == RunKind::Checkpoint {
             return;
         }
@@ -119,11 +120,8 @@ impl LogInner {
                 let within = (from - position) as usize..(to - position) as usize;
                 let bytes = Slice::kept(chunk, within);
                 let held = bytes.held_bytes() + limits::SLICE_BYTES;
-                self.shard.cache(
-                    self,
-                    TailSlice { segment_base: run.segment_base, position: from, bytes },
-                    held,
-                );
+                let segment_base = run.segment_base;
+                self.shard.cache(self, TailSlice { segment_base, position: from, bytes, held });
             }
         }
         let (segment_base, position) = (run.segment_base, run.to);

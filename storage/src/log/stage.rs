@@ -221,7 +221,7 @@ impl Staged {
         }
         if !bytes.is_empty() {
             let position = self.header.position + known as u64;
-            shard.cache(&log, TailSlice { segment_base: self.header.segment_base, position, bytes }, held);
+            shard.cache(&log, TailSlice { segment_base: self.header.segment_base, position, bytes, held });
         }
         if self.header.kind == EntryKind::Data {
             shard.dirty_grew(held as u64);
@@ -231,7 +231,7 @@ impl Staged {
         log.readable.notify_all();
         log.close_settled();
         // A log that is in every journal write would otherwise never be out of one when the checkpointer looks.
-        if log.state.borrow().run_wanted {
+        if log.state.borrow().wants_checkpoint() {
             log.start_checkpoint();
         }
         if log.has_work() {
@@ -264,6 +264,13 @@ impl LogInner {
 }
 
 impl LogState {
+    /// Asked for by the checkpointer; or a segment was left behind with bytes that are only in memory and in the ring. A ring
+    /// that large batches go around would not ask for them for gigabytes, and what comes after them in the tail stays with them.
+    fn wants_checkpoint(&self) -> bool {
+        let mut left_behind = self.open.iter().rev().skip(1);
+        self.run_wanted || left_behind.any(|segment| segment.written_to < segment.durable_end)
+    }
+
     fn became_durable(&mut self, entry: &EntryHeader, lead_known: usize, sequence: u64, held: usize) {
         self.high_watermark = entry.next_offset;
         let segment = self.segment_mut(entry.segment_base);

@@ -44,6 +44,8 @@ pub(crate) struct TailSlice {
     pub(crate) segment_base: i64,
     pub(crate) position: u64,
     pub(crate) bytes: Slice,
+    /// The memory that it keeps, itself included.
+    pub(crate) held: usize,
 }
 
 impl TailSlice {
@@ -97,6 +99,8 @@ pub(crate) struct LogState {
     pub(crate) pending_bytes: usize,
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) tail: VecDeque<TailSlice>,
+    /// So many of the tail's oldest slices are in their segment, and go when the cache needs their room.
+    pub(crate) evictable: usize,
     pub(crate) dirty: VecDeque<DirtyMark>,
     /// The key under which the checkpointer knows this log.
     pub(crate) dirty_key: Option<u64>,
