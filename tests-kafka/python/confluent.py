@@ -35,7 +35,14 @@ def create(purpose: str, partitions: int = PARTITIONS, **more) -> str:
     topic = kit.name(purpose)
     for future in admin.create_topics([NewTopic(topic, num_partitions=partitions, **more)]).values():
         future.result(20)
+    until_led(topic, partitions)
     return topic
+
+
+def until_led(topic: str, partitions: int):
+    """A broker may know of a partition before it leads it; what is sent then may be overtaken by what is sent next."""
+    latest = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+    until("every partition is led", lambda: all(not one.exception(20) for one in admin.list_offsets(latest).values()))
 
 
 class Sender:
@@ -351,6 +358,7 @@ def partitions_added():
     topic = create("more", 1)
     admin.create_partitions([NewPartitions(topic, PARTITIONS)])[topic].result(20)
     until("four partitions", lambda: len(admin.list_topics(topic, timeout=20).topics[topic].partitions) == PARTITIONS)
+    until_led(topic, PARTITIONS)
     Sender().send(topic, kit.records())
     kit.verify(read_all(topic))
 

@@ -18,7 +18,13 @@ admin = KafkaAdminClient(**server)
 def create(purpose: str, partitions: int = PARTITIONS, **more) -> str:
     topic = kit.name(purpose)
     admin.create_topics({topic: {"num_partitions": partitions} | more}, wait_for_metadata=True)
+    until_led(topic, partitions)
     return topic
+
+
+def until_led(topic: str, partitions: int):
+    """A broker may know of a partition before it leads it; what is sent then may be overtaken by what is sent next."""
+    admin.list_partition_offsets(dict.fromkeys(partitions_of(topic)[:partitions], OffsetSpec.LATEST))
 
 
 def partitions_of(topic: str) -> list[TopicPartition]:
@@ -296,6 +302,7 @@ def partitions_added():
     topic = create("more", 1)
     admin.create_partitions({topic: PARTITIONS})
     until("four partitions", lambda: len(admin.describe_topics([topic])[0]["partitions"]) == PARTITIONS)
+    until_led(topic, PARTITIONS)
     send(topic, kit.records())
     kit.verify(read_all(topic))
 

@@ -67,6 +67,9 @@ func (program *program) partitionsAdded(ctx context.Context) error {
 	if err := kit.Until(ctx, "four partitions", four); err != nil {
 		return err
 	}
+	if err := program.untilLed(ctx, topic); err != nil {
+		return err
+	}
 	if err := program.send(ctx, topic, program.Records()); err != nil {
 		return err
 	}

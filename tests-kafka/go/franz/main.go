@@ -68,8 +68,19 @@ func (program *program) client(options ...kgo.Opt) *kgo.Client {
 
 func (program *program) create(ctx context.Context, purpose string, partitions int32) (string, error) {
 	topic := program.Name(purpose)
-	_, err := program.admin.CreateTopic(ctx, partitions, 1, nil, topic)
-	return topic, err
+	if _, err := program.admin.CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
+		return "", err
+	}
+	return topic, program.untilLed(ctx, topic)
+}
+
+// untilLed waits: a broker may know of a partition before it leads it, and what is sent then may be overtaken by what is
+// sent next.
+func (program *program) untilLed(ctx context.Context, topic string) error {
+	return kit.Until(ctx, "every partition is led", func() (bool, error) {
+		offsets, err := program.admin.ListEndOffsets(ctx, topic)
+		return err == nil && offsets.Error() == nil, nil
+	})
 }
 
 func (program *program) send(ctx context.Context, topic string, records []kit.Record, options ...kgo.Opt) error {
@@ -204,14 +215,6 @@ func (program *program) roundTrip(options ...kgo.Opt) func(context.Context) erro
 	return func(ctx context.Context) error {
 		topic, err := program.create(ctx, "trip", kit.Partitions)
 		if err != nil {
-			return err
-		}
-		// What is not acknowledged is lost while the broker does not lead the partition yet.
-		ready := func() (bool, error) {
-			offsets, err := program.admin.ListEndOffsets(ctx, topic)
-			return err == nil && offsets.Error() == nil, nil
-		}
-		if err := kit.Until(ctx, "every partition is led", ready); err != nil {
 			return err
 		}
 		if err := program.send(ctx, topic, program.Records(), options...); err != nil {
