@@ -5,6 +5,7 @@
 //! | [`server`] | a broker planned, started on every shard, stopped in order |
 //! | `net` | the ports; the first byte tells the protocol |
 //! | `native` | the native protocol: frames to requests, outcomes to frames |
+//! | `connection` | what a connection is in every protocol |
 //! | `handlers` | what requests do, whichever protocol they came by |
 //! | `said` | lines of the log that peers can provoke, and how often they are said |
 //! | `shard` | one shard's state, and its lanes to the others |
@@ -28,6 +29,7 @@
 pub mod catalog;
 mod catalog_writer;
 pub mod config;
+mod connection;
 mod handlers;
 pub mod limits;
 pub mod meta;

@@ -1,5 +1,6 @@
 //! Requests and replies without a protocol: listeners translate into them, handlers act on them. A leaf: it knows neither.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -128,6 +129,14 @@ impl BatchRun {
     /// True without a byte.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Adds its bytes to what one call sends.
+    pub fn add_slices<'a>(&'a self, slices: &mut Vec<IoSlice<'a>>) {
+        match self {
+            Self::Slices(run) => slices.extend(run.iter().map(|slice| IoSlice::new(slice))),
+            Self::Copied(bytes) => slices.push(IoSlice::new(bytes)),
+        }
     }
 
     /// The same bytes, owned, for another shard.

@@ -15,11 +15,12 @@ use wire::native::{
     InitProducerReply, ListOffsets, ListOffsetsReply, Message, Metadata, PartitionState, Setting, Subscribe,
 };
 
-use super::connection::{Connection, Life};
-use super::receive::Frame;
+use super::connection::Connection;
+use super::frames::Frame;
 use super::serve::refuse;
 use super::{metadata, subscription};
 use crate::catalog::{SETTINGS, Topic};
+use crate::connection::Life;
 use crate::handlers::{self, TopicDescription};
 use crate::limits;
 use crate::request::{FetchRequest, Fetched, FoundOffset, OffsetQuery, PartitionName, Refusal};

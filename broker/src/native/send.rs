@@ -16,10 +16,11 @@ use wire::codes::ErrorCode;
 use wire::frame;
 use wire::native::{Message, ProduceAck, ProduceAcks};
 
-use super::connection::{BatchFrame, Connection, Life};
+use super::connection::{BatchFrame, Connection};
 use super::metadata;
+use crate::connection::{self, Life};
 use crate::limits;
-use crate::request::{BatchRun, append_code};
+use crate::request::append_code;
 use crate::shard::AckError;
 
 /// A buffer for answers that grew beyond this is not kept.
@@ -31,7 +32,7 @@ pub(super) async fn run(connection: Rc<Connection>, mut half: WriteHalf) {
     while wait(&connection).await {
         let acknowledged = gather_acks(&connection, &mut head);
         metadata::push_change(&connection);
-        let owed = connection.owed.get();
+        let owed = connection.owed();
         let batches = gather(&connection, &mut head);
         if head.is_empty() && batches.is_empty() {
             continue;
@@ -56,7 +57,7 @@ pub(super) async fn run(connection: Rc<Connection>, mut half: WriteHalf) {
     }
     connection.close();
     *connection.outbox.borrow_mut() = Default::default();
-    connection.answers_taken(connection.owed.get());
+    connection.answers_taken(connection.owed());
 }
 
 /// Waits for something to send; false when the connection ends.
@@ -165,28 +166,7 @@ async fn send(
     }
     for frame in batches {
         slices.push(IoSlice::new(&frame.head));
-        match &frame.run {
-            BatchRun::Slices(run) => slices.extend(run.iter().map(|slice| IoSlice::new(slice))),
-            BatchRun::Copied(bytes) => slices.push(IoSlice::new(bytes)),
-        }
+        frame.run.add_slices(&mut slices);
     }
-    let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-    connection.sending_since.set(Some(clock::now()));
-    let mut writing = pin!(half.write_all_vectored(&slices));
-    let sent = poll_fn(|context| {
-        if let Poll::Ready(sent) = writing.as_mut().poll(context) {
-            return Poll::Ready(sent);
-        }
-        // A dropped write leaves the stream good for closing only, which is what comes.
-        while connection.writer.poll_raised(context).is_ready() {
-            if connection.life() == Life::Closed {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-        }
-        Poll::Pending
-    })
-    .await;
-    connection.sending_since.set(None);
-    connection.shard().metrics.sent_bytes.add(bytes as u64);
-    sent
+    connection::send(connection, half, &slices).await
 }

@@ -3,28 +3,23 @@
 //! Invariant: a request is acted on only while the connection may hold more ([`Connection::may_serve`] and, for batches,
 //! the storage's room); else nothing more is read, and TCP tells the peer.
 
-use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-use bytes::BytesMut;
-use futures_lite::future;
 use runtime::clock::{self, Instant};
-use runtime::net::{ReadHalf, WriteHalf};
 use runtime::task;
 use wire::codes::ErrorCode;
 use wire::frame::{FRAME_HEADER_BYTES, FrameError, MessageKind};
 use wire::native::{Credit, Error, Hello, HelloReply, Message, Ping, Pong, Produce, Unsubscribe};
 
-use super::connection::{Connection, Life};
+use super::connection::Connection;
+use super::frames::{Ended, Frame};
 use super::in_flight::Request;
-use super::receive::{Ended, Frame, Receiver};
-use super::registry::NativeService;
-use super::{control, send, subscription};
+use super::{NativeService, control, frames, send, subscription};
+use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::handlers;
 use crate::limits;
 use crate::request::{PartitionName, ProduceRequest};
-use crate::session::{Listener, Principal, Session};
+use crate::session::{Principal, Session};
 use crate::shard::AckError;
 
 /// The only version of the protocol there is.
@@ -32,22 +27,14 @@ const PROTOCOL: u16 = 1;
 /// Frames between two looks at whether others wait for the executor.
 const FRAMES_PER_TURN: u32 = 64;
 
-/// The socket of a connection, and what was received to tell its protocol.
-pub(crate) struct ConnectionEnds {
-    pub(crate) read: ReadHalf,
-    pub(crate) write: WriteHalf,
-    pub(crate) received: BytesMut,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    pub(crate) listener: Listener,
-}
-
 /// Serves one connection until it ends.
 pub(crate) async fn serve_connection(service: Rc<NativeService>, ends: ConnectionEnds) {
-    let ConnectionEnds { read, write, received, peer, local, listener } = ends;
-    let registered = service.add(listener, peer, local);
-    let connection = &registered.0;
-    let Ok(writer) = service.shard.requests.spawn(send::run(connection.clone(), write)) else {
+    let shard = service.connections.shard();
+    let link = Link::new(shard.clone(), &ends);
+    let ConnectionEnds { read, write, received, peer, .. } = ends;
+    let connection = &Connection::new(service.clone(), link);
+    let _registered = service.connections.add(connection.clone());
+    let Ok(writer) = shard.requests.spawn(send::run(connection.clone(), write)) else {
         return;
     };
     let mut receiver = Receiver::new(read, received);
@@ -61,7 +48,7 @@ pub(crate) async fn serve_connection(service: Rc<NativeService>, ends: Connectio
     };
     if let Some((code, message)) = last_word {
         tracing::debug!(%peer, message, "connection refused");
-        service.shard.metrics.connections_closed_for_errors.add(1);
+        shard.metrics.connections_closed_for_errors.add(1);
         connection.answer(0, &Error { code, message });
     }
     connection.drain();
@@ -70,7 +57,7 @@ pub(crate) async fn serve_connection(service: Rc<NativeService>, ends: Connectio
     }
     writer.await;
     // Of these nobody will hear any more.
-    let overhead_bytes = &service.shard.overhead_bytes;
+    let overhead_bytes = &shard.overhead_bytes;
     overhead_bytes.set(overhead_bytes.get() - connection.in_flight.borrow().overhead());
 }
 
@@ -86,7 +73,7 @@ async fn serve(connection: &Rc<Connection>, receiver: &mut Receiver) -> Ended {
             Err(ended) => return ended,
         }
         if let Err(ended) = receiver.receive(connection).await {
-            return ended;
+            return ended.into();
         }
     }
 }
@@ -137,9 +124,9 @@ async fn next(
     receiver: &mut Receiver,
     frame_bytes_max: usize,
 ) -> Result<Next, Ended> {
-    let error = match receiver.next_frame(frame_bytes_max) {
+    let error = match frames::next_frame(receiver, frame_bytes_max) {
         Ok(Some(frame)) => return Ok(Next::Frame(frame)),
-        Ok(None) => match receiver.next_large_frame() {
+        Ok(None) => match frames::next_large_frame(receiver) {
             Ok(None) => return Ok(Next::None),
             Ok(Some(frame)) => return large(connection, receiver, frame).await,
             Err(error) => error,
@@ -334,30 +321,5 @@ impl Connection {
             self.reader.wait().await;
         }
         Ok(())
-    }
-
-    async fn wait_for_storage(&self) -> Result<(), Ended> {
-        let store = &self.shard().store;
-        if !store.has_room() {
-            self.shard().metrics.stalls_for_storage.add(1);
-            let ended = Cell::new(false);
-            let end = async {
-                self.ended().await;
-                ended.set(true);
-            };
-            future::or(store.room(), end).await;
-            if ended.get() {
-                return Err(Ended::Over);
-            }
-        }
-        Ok(())
-    }
-
-    /// Resolves when the connection no longer serves.
-    pub(super) async fn ended(&self) {
-        let ending = self.ending.wait();
-        if self.life() == Life::Open {
-            ending.await;
-        }
     }
 }

@@ -10,8 +10,9 @@ use futures_lite::future;
 use wire::codes::ErrorCode;
 use wire::native::{Push, StartPosition, Subscribe, SubscribeReply};
 
-use super::connection::{Connection, Held, Life};
+use super::connection::Connection;
 use super::serve::refuse;
+use crate::connection::{Held, Life};
 use crate::handlers::{self, PartitionReader};
 use crate::limits;
 use crate::request::{BatchRun, OffsetQuery, PartitionName};

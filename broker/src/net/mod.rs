@@ -10,12 +10,32 @@ use futures_lite::future;
 use runtime::clock;
 use runtime::net::{TcpListener, TcpStream};
 
+use crate::connection::{ConnectionEnds, Connections};
 use crate::limits;
-use crate::native::{self, ConnectionEnds, NativeService};
+use crate::native::{self, NativeService};
 use crate::session::Listener;
+use crate::shard::Shard;
 
 /// After an error of accepting (no descriptors left, mostly) the next try waits: at once would be a busy loop.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Who serves the connections of a shard: one a protocol.
+pub(crate) struct Services {
+    pub(crate) connections: Rc<Connections>,
+    native: Rc<NativeService>,
+}
+
+impl Services {
+    /// The services of a shard.
+    pub(crate) fn new(shard: Rc<Shard>) -> Rc<Self> {
+        let connections = Connections::new(shard);
+        Rc::new(Self { native: NativeService::new(connections.clone()), connections })
+    }
+
+    fn shard(&self) -> &Rc<Shard> {
+        self.connections.shard()
+    }
+}
 
 /// The listeners of one shard.
 pub(crate) struct Doors {
@@ -35,16 +55,16 @@ impl Doors {
     }
 
     /// Accepts until the shard's gate for requests closes.
-    pub(crate) fn open(self, service: &Rc<NativeService>) {
-        let gate = &service.shard().requests;
+    pub(crate) fn open(self, services: &Rc<Services>) {
+        let gate = &services.shard().requests;
         // A gate that closes already has nothing to accept for.
-        drop(gate.spawn(accept_all(service.clone(), self.shared, Listener::Shared)));
-        drop(gate.spawn(accept_all(service.clone(), self.own, Listener::Shard)));
+        drop(gate.spawn(accept_all(services.clone(), self.shared, Listener::Shared)));
+        drop(gate.spawn(accept_all(services.clone(), self.own, Listener::Shard)));
     }
 }
 
-async fn accept_all(service: Rc<NativeService>, listener: TcpListener, kind: Listener) {
-    let shard = service.shard().clone();
+async fn accept_all(services: Rc<Services>, listener: TcpListener, kind: Listener) {
+    let shard = services.shard().clone();
     loop {
         let next = async { Some(listener.accept().await) };
         let closing = async {
@@ -53,7 +73,7 @@ async fn accept_all(service: Rc<NativeService>, listener: TcpListener, kind: Lis
         };
         match future::or(closing, next).await {
             None => return,
-            Some(Ok(stream)) => accept(&service, stream, kind),
+            Some(Ok(stream)) => accept(&services, stream, kind),
             Some(Err(error)) => {
                 if let Some(left_out) = shard.said.not_accepted.due() {
                     tracing::warn!(%error, shard = %shard.id, left_out, "cannot accept a connection");
@@ -64,8 +84,8 @@ async fn accept_all(service: Rc<NativeService>, listener: TcpListener, kind: Lis
     }
 }
 
-fn accept(service: &Rc<NativeService>, stream: TcpStream, kind: Listener) {
-    let shard = service.shard();
+fn accept(services: &Rc<Services>, stream: TcpStream, kind: Listener) {
+    let shard = services.shard();
     shard.metrics.connections_accepted.add(1);
     if shard.connections_open.get() >= shard.config.connections_per_shard_max {
         shard.metrics.connections_refused.add(1);
@@ -78,10 +98,10 @@ fn accept(service: &Rc<NativeService>, stream: TcpStream, kind: Listener) {
     // A connection that is gone already has no addresses.
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
     shard.connections_open.set(shard.connections_open.get() + 1);
-    let service = service.clone();
+    let services = services.clone();
     let serving = async move {
-        serve(&service, stream, peer, local, kind).await;
-        let shard = service.shard();
+        serve(&services, stream, peer, local, kind).await;
+        let shard = services.shard();
         shard.connections_open.set(shard.connections_open.get() - 1);
     };
     if shard.requests.spawn(serving).is_err() {
@@ -91,13 +111,13 @@ fn accept(service: &Rc<NativeService>, stream: TcpStream, kind: Listener) {
 
 /// Waits for the first byte, which tells the protocol.
 async fn serve(
-    service: &Rc<NativeService>,
+    services: &Rc<Services>,
     stream: TcpStream,
     peer: SocketAddr,
     local: SocketAddr,
     listener: Listener,
 ) {
-    let shard = service.shard();
+    let shard = services.shard();
     let (mut read, write) = stream.split();
     let mut received = BytesMut::with_capacity(limits::RECEIVE_BYTES_IDLE);
     let first = async {
@@ -113,7 +133,7 @@ async fn serve(
         _ if count == 0 => {}
         Some(&native::FIRST_BYTE) => {
             let ends = ConnectionEnds { read, write, received, peer, local, listener };
-            native::serve_connection(service.clone(), ends).await;
+            native::serve_connection(services.native.clone(), ends).await;
         }
         // A Kafka request begins below 0x07, TLS with 0x16; neither is spoken yet.
         Some(first) => {

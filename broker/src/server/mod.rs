@@ -16,10 +16,11 @@ use uuid::Uuid;
 
 use crate::catalog::CatalogLogError;
 use crate::config::{Config, ConfigError};
+use crate::connection::run_sweeper;
 use crate::handlers;
 use crate::limits;
 use crate::meta::MetaError;
-use crate::native::{self, NativeService};
+use crate::net::Services;
 use crate::shard::{LifeMessage, ShardMessage};
 
 /// Makes plans; see [`Server::plan`].
@@ -134,15 +135,16 @@ impl ServerPlan {
             drop(runtime::task::spawn(writer.run(shard.clone())));
         }
         start::remove_leftovers(&shard, std::mem::take(&mut begun.leftovers));
-        let service = NativeService::new(shard.clone());
-        drop(shard.services.spawn(native::run_sweeper(service.clone())));
-        begun.doors.open(&service);
+        let services = Services::new(shard.clone());
+        let connections = services.connections.clone();
+        drop(shard.services.spawn(run_sweeper(connections.clone())));
+        begun.doors.open(&services);
         if shard_id == ShardId(0) {
             self.tell_ready(&shard, begun.was_clean);
             self.stop_asked().await;
-            stop::lead(&service, &mut steps).await
+            stop::lead(&connections, &mut steps).await
         } else {
-            stop::follow(&service, &mut steps).await
+            stop::follow(&connections, &mut steps).await
         }
     }
 

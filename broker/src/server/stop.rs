@@ -10,17 +10,17 @@ use runtime::sync::queue::Receiver;
 use super::ServeError;
 use crate::catalog::Command;
 use crate::catalog_writer;
+use crate::connection::Connections;
 use crate::limits;
-use crate::native::NativeService;
 use crate::shard::{LifeMessage, Shard, ShardMessage};
 
 type Steps = Receiver<(ShardId, LifeMessage)>;
 
 /// Shard 0: leads all through the stop.
-pub(super) async fn lead(service: &Rc<NativeService>, steps: &mut Steps) -> Result<(), ServeError> {
-    let shard = service.shard();
+pub(super) async fn lead(connections: &Rc<Connections>, steps: &mut Steps) -> Result<(), ServeError> {
+    let shard = connections.shard();
     tell_others(shard, || LifeMessage::Drain).await;
-    drain(service).await;
+    drain(connections).await;
     await_others(shard, steps).await;
     tell_others(shard, || LifeMessage::Close).await;
     let mut error = close(shard).await;
@@ -40,8 +40,8 @@ pub(super) async fn lead(service: &Rc<NativeService>, steps: &mut Steps) -> Resu
 }
 
 /// Every other shard: serves until shard 0 says otherwise.
-pub(super) async fn follow(service: &Rc<NativeService>, steps: &mut Steps) -> Result<(), ServeError> {
-    let shard = service.shard();
+pub(super) async fn follow(connections: &Rc<Connections>, steps: &mut Steps) -> Result<(), ServeError> {
+    let shard = connections.shard();
     let mut failed = None;
     loop {
         let Some((_, step)) = steps.receive().await else {
@@ -49,7 +49,7 @@ pub(super) async fn follow(service: &Rc<NativeService>, steps: &mut Steps) -> Re
         };
         match step {
             LifeMessage::Drain => {
-                drain(service).await;
+                drain(connections).await;
                 tell(shard, ShardId(0), LifeMessage::Drained).await;
             }
             LifeMessage::Close => {
@@ -94,12 +94,12 @@ async fn await_others(shard: &Shard, steps: &mut Steps) -> Vec<Option<String>> {
 }
 
 /// Answers what is under way, for as long as that may take.
-async fn drain(service: &Rc<NativeService>) {
-    let shard = service.shard();
-    service.drain();
+async fn drain(connections: &Rc<Connections>) {
+    let shard = connections.shard();
+    connections.stop();
     if clock::timeout(limits::DRAIN_TIMEOUT, shard.requests.close()).await.is_err() {
         tracing::warn!(shard = %shard.id, "closing connections whose requests took too long");
-        service.close();
+        connections.close();
         // What is left has no connection any more; it is dropped with the shard.
         let _ = clock::timeout(limits::DRAIN_TIMEOUT, shard.requests.close()).await;
     }

@@ -22,11 +22,10 @@ use crate::limits;
 
 /// Outcomes of appends that the storage's own queue cannot bring: forwarded ones, and those refused before they reached
 /// a log. One a connection.
-#[derive(Default)]
 pub(crate) struct AckInbox {
     acks: RefCell<Vec<(u64, Result<Appended, AckError>)>>,
     /// Raised for each; the connection's writer waits on it.
-    pub(crate) wakeup: Rc<Wakeup>,
+    wakeup: Rc<Wakeup>,
 }
 
 /// Why a batch was not appended.
@@ -38,6 +37,11 @@ pub(crate) enum AckError {
 }
 
 impl AckInbox {
+    /// An inbox whose outcomes raise `wakeup`.
+    pub(crate) fn new(wakeup: Rc<Wakeup>) -> Self {
+        Self { acks: RefCell::default(), wakeup }
+    }
+
     /// Puts an outcome in.
     pub(crate) fn push(&self, token: u64, outcome: Result<Appended, AckError>) {
         self.acks.borrow_mut().push((token, outcome));

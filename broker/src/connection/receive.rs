@@ -1,13 +1,13 @@
-//! Bytes from the socket, cut into frames. Hot path.
+//! Bytes from the socket. Hot path.
 //!
-//! Small frames lie in a receive buffer that grows while reads fill it; a batch is cut out of it without a copy. A large
+//! Small frames lie in a receive buffer that grows while reads fill it; they are cut out of it without a copy. A large
 //! payload gets a buffer of its own, which is reserved as its bytes arrive.
 //!
 //! Invariants:
 //! - No memory is taken on a header's word: the receive buffer grows by what was received, a payload's buffer by doubling.
 //! - Memory beyond `RECEIVE_BYTES_FREE` is reserved of the shard's receive budget before it is taken.
 //! - A batch in the receive buffer keeps all of it: what else was received there is counted with the batch
-//!   ([`Frame::overhead`]).
+//!   ([`Receiver::take_payload`]).
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,9 +18,8 @@ use futures_lite::future;
 use runtime::clock;
 use runtime::net::ReadHalf;
 use runtime::sync::Permit;
-use wire::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader, verify};
 
-use super::connection::{Connection, Life};
+use super::{Life, Link};
 use crate::limits;
 use crate::shard::Reservation;
 
@@ -28,25 +27,15 @@ use crate::shard::Reservation;
 const SPARE_BYTES_MIN: usize = 32 << 10;
 
 /// Why no more is received.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The peer said so, or the connection drains or is closed.
     Over,
-    Frame(FrameError),
     /// The shard's receive memory was in use for too long.
     NoMemory,
 }
 
-/// One frame.
-pub(super) struct Frame {
-    pub(super) header: FrameHeader,
-    pub(super) body: Bytes,
-    pub(super) payload: Bytes,
-    /// Received into the buffer that the payload lies in since the payload before it: as long as the payload is held, so is this.
-    pub(super) overhead: usize,
-}
-
-/// The receiving half of a connection.
-pub(super) struct Receiver {
+/// The receiving half of a link.
+pub(crate) struct Receiver {
     half: ReadHalf,
     buffer: BytesMut,
     /// What the buffer is made for; doubles with reads that fill it.
@@ -60,7 +49,7 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(half: ReadHalf, received: BytesMut) -> Self {
+    pub(crate) fn new(half: ReadHalf, received: BytesMut) -> Self {
         Self {
             half,
             buffer: received,
@@ -71,40 +60,26 @@ impl Receiver {
         }
     }
 
-    /// The next frame that has arrived whole, if one has. Its checksum is right. `None`: receive more.
+    /// What was received and not taken.
     #[inline]
-    pub(super) fn next_frame(&mut self, frame_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
-        if self.buffer.len() < FRAME_HEADER_BYTES {
-            return Ok(None);
-        }
-        let header = FrameHeader::decode(&self.buffer)?;
-        header.check_frame_bytes(frame_bytes_max)?;
-        let body_end = FRAME_HEADER_BYTES + header.body_length as usize;
-        let end = body_end + header.payload_length as usize;
-        if self.buffer.len() < end {
-            return Ok(None);
-        }
-        let body = self.take_body(body_end)?;
-        self.passed(body_end);
-        let payload = self.buffer.split_to(end - body_end).freeze();
-        let overhead = if payload.is_empty() { 0 } else { std::mem::take(&mut self.since_payload) };
-        self.took_frame = true;
-        Ok(Some(Frame { header, body, payload, overhead }))
+    pub(crate) fn received(&self) -> &[u8] {
+        &self.buffer
     }
 
-    /// The header of a frame whose large payload is still to come, once its body is here. Then
-    /// [`Receiver::receive_payload`] is next.
-    pub(super) fn next_large_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        if self.buffer.len() < FRAME_HEADER_BYTES {
-            return Ok(None);
-        }
-        let header = FrameHeader::decode(&self.buffer)?;
-        let body_end = FRAME_HEADER_BYTES + header.body_length as usize;
-        if (header.payload_length as usize) <= limits::PAYLOAD_IN_BUFFER_MAX || self.buffer.len() < body_end {
-            return Ok(None);
-        }
-        let body = self.take_body(body_end)?;
-        Ok(Some(Frame { header, body, payload: Bytes::new(), overhead: 0 }))
+    /// Takes bytes that were received, which are no payload.
+    #[inline]
+    pub(crate) fn take(&mut self, bytes: usize) -> Bytes {
+        self.passed(bytes);
+        self.buffer.split_to(bytes).freeze()
+    }
+
+    /// Takes a payload that was received, which ends a frame; and how much else of the buffer it keeps.
+    #[inline]
+    pub(crate) fn take_payload(&mut self, bytes: usize) -> (Bytes, usize) {
+        self.took_frame = true;
+        let payload = self.buffer.split_to(bytes).freeze();
+        let overhead = if payload.is_empty() { 0 } else { std::mem::take(&mut self.since_payload) };
+        (payload, overhead)
     }
 
     /// Counts bytes that were taken out of the buffer and are no payload. A payload keeps one buffer at most.
@@ -112,37 +87,29 @@ impl Receiver {
         self.since_payload = (self.since_payload + bytes).min(limits::RECEIVE_BYTES_BUSY);
     }
 
-    fn take_body(&mut self, body_end: usize) -> Result<Bytes, FrameError> {
-        let (header, rest) = self.buffer.split_at(FRAME_HEADER_BYTES);
-        verify(header, &rest[..body_end - FRAME_HEADER_BYTES])?;
-        let mut body = self.buffer.split_to(body_end).freeze();
-        body.advance(FRAME_HEADER_BYTES);
-        Ok(body)
-    }
-
     /// Receives more into the buffer.
-    pub(super) async fn receive(&mut self, connection: &Connection) -> Result<(), Ended> {
+    pub(crate) async fn receive(&mut self, link: &Link) -> Result<(), Ended> {
         if std::mem::take(&mut self.took_frame) {
-            connection.progress.begin();
+            link.progress.begin();
         }
         loop {
-            if connection.shard().receive_waiting.any() {
+            if link.shard().receive_waiting.any() {
                 // More than it needs now, which others do need.
-                self.give_back(connection);
+                self.give_back(link);
             }
-            self.make_room(connection).await?;
+            self.make_room(link).await?;
             let room = self.buffer.capacity() - self.buffer.len();
             if !self.buffer.is_empty() {
-                connection.progress.wait(clock::now());
+                link.progress.wait(clock::now());
             }
-            let count = match receive_some(&mut self.half, &mut self.buffer, usize::MAX, connection).await? {
+            let count = match receive_some(&mut self.half, &mut self.buffer, usize::MAX, link).await? {
                 Some(count) => count,
                 None => {
-                    self.give_back(connection);
+                    self.give_back(link);
                     continue;
                 }
             };
-            connection.shard().metrics.received_bytes.add(count as u64);
+            link.shard().metrics.received_bytes.add(count as u64);
             if count * 2 >= room || count >= SPARE_BYTES_MIN / 2 {
                 self.read_bytes = (self.read_bytes * 4).min(limits::RECEIVE_BYTES_BUSY);
             }
@@ -152,7 +119,7 @@ impl Receiver {
 
     /// Makes the buffer large enough to receive into. A large one, which saves system calls, is made while there is plenty
     /// of memory; a frame that fills its buffer gets what it needs, or waits for it.
-    async fn make_room(&mut self, connection: &Connection) -> Result<(), Ended> {
+    async fn make_room(&mut self, link: &Link) -> Result<(), Ended> {
         let spare = self.buffer.capacity() - self.buffer.len();
         if spare >= self.read_bytes.min(SPARE_BYTES_MIN) {
             return Ok(());
@@ -160,15 +127,15 @@ impl Receiver {
         let begun = self.buffer.len();
         // Twice what is there: a frame that keeps arriving is copied a few times, not for each read.
         let needed = if spare == 0 { 2 * begun } else { 0 };
-        let wanted = if has_plenty(connection) { self.read_bytes.max(needed) } else { needed };
+        let wanted = if has_plenty(link) { self.read_bytes.max(needed) } else { needed };
         if wanted > self.bytes_allowed() {
             let own = self.held_bytes();
-            let reservation = reserve_receive(connection, own, wanted - own).await?;
+            let reservation = reserve_receive(link, own, wanted - own).await?;
             match &mut self.held {
                 Some(held) => held.absorb(reservation),
                 None => self.held = Some(reservation),
             }
-            connection.holds_receive_memory.set(true);
+            link.holds_receive_memory.set(true);
         }
         let allowed = self.bytes_allowed();
         self.read_bytes = self.read_bytes.min(allowed);
@@ -187,32 +154,32 @@ impl Receiver {
         self.held_bytes().max(limits::RECEIVE_BYTES_FREE)
     }
 
-    /// Back to the size of an idle connection.
-    fn give_back(&mut self, connection: &Connection) {
+    /// Back to the size of an idle link.
+    fn give_back(&mut self, link: &Link) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
             self.read_bytes = limits::RECEIVE_BYTES_IDLE;
             self.held = None;
-            connection.holds_receive_memory.set(false);
+            link.holds_receive_memory.set(false);
         }
     }
 
-    /// Receives the payload of a large frame into a buffer of its own.
-    pub(super) async fn receive_payload(
+    /// Receives a large payload, which ends a frame, into a buffer of its own.
+    pub(crate) async fn receive_payload(
         &mut self,
         length: usize,
-        connection: &Connection,
+        link: &Link,
     ) -> Result<(Bytes, Reservation), Ended> {
         self.took_frame = true;
-        connection.progress.begin();
-        let first = length.min(match has_plenty(connection) {
+        link.progress.begin();
+        let first = length.min(match has_plenty(link) {
             true => limits::PAYLOAD_RESERVE_BYTES,
             false => limits::PAYLOAD_RESERVE_BYTES_CONTENDED,
         });
         let first = first.max(self.buffer.len().min(length));
-        let mut held = reserve_receive(connection, self.held_bytes(), first).await?;
+        let mut held = reserve_receive(link, self.held_bytes(), first).await?;
         let mut beyond = None;
-        connection.holds_receive_memory.set(true);
+        link.holds_receive_memory.set(true);
         let mut payload = BytesMut::with_capacity(first);
         let here = self.buffer.len().min(length);
         payload.extend_from_slice(&self.buffer[..here]);
@@ -222,20 +189,20 @@ impl Receiver {
                 // A vector grows by doubling, also where less would do.
                 let grown = payload.len() * 2;
                 let own = self.held_bytes() + held.bytes();
-                held.absorb(reserve_more(connection, own, grown - payload.len(), &mut beyond).await?);
+                held.absorb(reserve_more(link, own, grown - payload.len(), &mut beyond).await?);
                 payload.reserve(grown - payload.len());
             }
-            connection.progress.wait(clock::now());
+            link.progress.wait(clock::now());
             let left = length - payload.len();
-            let received = receive_some(&mut self.half, &mut payload, left, connection).await?;
-            connection.shard().metrics.received_bytes.add(received.unwrap_or(0) as u64);
+            let received = receive_some(&mut self.half, &mut payload, left, link).await?;
+            link.shard().metrics.received_bytes.add(received.unwrap_or(0) as u64);
         }
-        connection.holds_receive_memory.set(self.held.is_some());
+        link.holds_receive_memory.set(self.held.is_some());
         Ok((payload.freeze(), held))
     }
 
     /// Reads and drops `bytes` of a frame that nobody understands.
-    pub(super) async fn skip(&mut self, bytes: u64, connection: &Connection) -> Result<(), Ended> {
+    pub(crate) async fn skip(&mut self, bytes: u64, link: &Link) -> Result<(), Ended> {
         let mut left = bytes;
         loop {
             let here = (self.buffer.len() as u64).min(left);
@@ -245,12 +212,12 @@ impl Receiver {
             if left == 0 {
                 return Ok(());
             }
-            self.receive(connection).await?;
+            self.receive(link).await?;
         }
     }
 
     /// Reads and drops what still comes, for a moment: a socket closed with unread bytes takes back what was sent last.
-    pub(super) async fn linger(mut self) {
+    pub(crate) async fn linger(mut self) {
         const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
         const LINGER_BYTES_MAX: usize = 16 << 20;
         const SINK_BYTES: usize = 16 << 10;
@@ -275,18 +242,18 @@ async fn receive_some(
     half: &mut ReadHalf,
     buffer: &mut BytesMut,
     bytes_max: usize,
-    connection: &Connection,
+    link: &Link,
 ) -> Result<Option<usize>, Ended> {
     let mut read = pin!(half.read_into_at_most(buffer, bytes_max));
     let received = poll_fn(|context| {
-        if connection.life() != Life::Open {
+        if link.life() != Life::Open {
             return Poll::Ready(Some(Ok(0)));
         }
         if let Poll::Ready(received) = read.as_mut().poll(context) {
             return Poll::Ready(Some(received));
         }
-        while connection.reader.poll_raised(context).is_ready() {
-            if connection.life() != Life::Open || connection.give_back.get() {
+        while link.reader.poll_raised(context).is_ready() {
+            if link.life() != Life::Open || link.give_back.get() {
                 return Poll::Ready(None);
             }
         }
@@ -296,7 +263,7 @@ async fn receive_some(
     match received {
         // The mark stays until something is received: an idle connection is woken for it once.
         None => {
-            if connection.life() == Life::Open {
+            if link.life() == Life::Open {
                 Ok(None)
             } else {
                 Err(Ended::Over)
@@ -305,37 +272,37 @@ async fn receive_some(
         Some(Ok(0)) | Some(Err(_)) => Err(Ended::Over),
         Some(Ok(count)) => {
             let now = clock::now();
-            connection.give_back.set(false);
-            connection.received_at.set(now);
-            connection.progress.arrived(count, now);
+            link.give_back.set(false);
+            link.received_at.set(now);
+            link.progress.arrived(count, now);
             Ok(Some(count))
         }
     }
 }
 
 /// Whether half of the shard's receive memory is free. The other half is for frames that have begun.
-fn has_plenty(connection: &Connection) -> bool {
-    let budget = &connection.shard().receive_budget;
+fn has_plenty(link: &Link) -> bool {
+    let budget = &link.shard().receive_budget;
     budget.used() < budget.bytes_max() / 2
 }
 
 /// Reserves receive memory for a connection that has `own` bytes of it already, waiting for others.
-async fn reserve_receive(connection: &Connection, own: usize, bytes: usize) -> Result<Reservation, Ended> {
-    let budget = &connection.shard().receive_budget;
+async fn reserve_receive(link: &Link, own: usize, bytes: usize) -> Result<Reservation, Ended> {
+    let budget = &link.shard().receive_budget;
     if let Some(reservation) = budget.try_reserve_beside(own, bytes) {
         return Ok(reservation);
     }
-    wait_for_receive(connection, budget.reserve_beside(own, bytes)).await
+    wait_for_receive(link, budget.reserve_beside(own, bytes)).await
 }
 
 /// The same for a batch that has come in part. It takes its turn to go beyond what is there, and has it until it is whole.
 async fn reserve_more(
-    connection: &Connection,
+    link: &Link,
     own: usize,
     bytes: usize,
     beyond: &mut Option<Permit>,
 ) -> Result<Reservation, Ended> {
-    let budget = &connection.shard().receive_budget;
+    let budget = &link.shard().receive_budget;
     if let Some(reservation) = budget.try_reserve_beside(own, bytes) {
         return Ok(reservation);
     }
@@ -343,21 +310,21 @@ async fn reserve_more(
         return Ok(budget.overdraw(bytes));
     }
     let turn = async {
-        *beyond = Some(connection.shard().beyond_receive_memory.acquire(1).await);
+        *beyond = Some(link.shard().beyond_receive_memory.acquire(1).await);
         budget.overdraw(bytes)
     };
-    wait_for_receive(connection, future::or(budget.reserve_beside(own, bytes), turn)).await
+    wait_for_receive(link, future::or(budget.reserve_beside(own, bytes), turn)).await
 }
 
 async fn wait_for_receive(
-    connection: &Connection,
+    link: &Link,
     reserving: impl Future<Output = Reservation>,
 ) -> Result<Reservation, Ended> {
-    connection.shard().metrics.stalls_for_receive_memory.add(1);
-    let _waiting = connection.shard().receive_waiting.enter();
+    link.shard().metrics.stalls_for_receive_memory.add(1);
+    let _waiting = link.shard().receive_waiting.enter();
     let reserving = async { Ok(reserving.await) };
     let ended = async {
-        connection.ended().await;
+        link.ended().await;
         Err(Ended::Over)
     };
     let reserved = clock::timeout(limits::RECEIVE_MEMORY_PATIENCE, future::or(reserving, ended)).await;
