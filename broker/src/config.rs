@@ -19,6 +19,16 @@ pub struct Config {
     pub shard_ports: u16,
     /// The host clients are told; else the local address of the connection they ask on.
     pub advertise: Option<String>,
+    /// Which protocols are served, at every port.
+    pub protocols: Protocols,
+    /// Which brokers Kafka clients are told of.
+    pub kafka_advertise: KafkaAdvertise,
+    /// Takes every replication factor for 1; else a factor above the number of nodes is refused.
+    pub kafka_replication_any: bool,
+    /// A topic that a Kafka client names and that is not there is made.
+    pub auto_create_topics: bool,
+    /// Partitions of a topic that is made without saying how many.
+    pub num_partitions: u32,
     /// What an acknowledgement promises.
     pub durability: Durability,
     /// Used when the data folder is made; afterwards the folder says.
@@ -57,6 +67,23 @@ pub struct Config {
     pub send_stall_timeout: Duration,
 }
 
+/// What is spoken. The first byte of a connection tells which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    pub native: bool,
+    pub kafka: bool,
+}
+
+/// Which brokers Kafka clients are told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KafkaAdvertise {
+    /// Each shard is a broker at its own port: what concerns a partition goes straight to the core that owns it.
+    #[default]
+    Shards,
+    /// One, at the shared port: for clients that reach no other, and for very many of them. Requests are forwarded.
+    Node,
+}
+
 /// A configuration that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
@@ -70,6 +97,10 @@ pub enum ConfigError {
     CoreTwice { core: usize },
     #[error("no core to run on")]
     NoCores,
+    #[error("no protocol to speak: --protocols takes native, kafka, or both")]
+    NoProtocol,
+    #[error("{partitions} partitions for topics that do not say how many: from 1 to {max}")]
+    NumPartitions { partitions: u32, max: u32 },
 }
 
 /// Below this a shard cannot hold one default batch in each of its stages.
@@ -82,6 +113,11 @@ impl Default for Config {
             listen: "127.0.0.1:9092".to_owned(),
             shard_ports: 7401,
             advertise: None,
+            protocols: Protocols { native: true, kafka: true },
+            kafka_advertise: KafkaAdvertise::default(),
+            kafka_replication_any: false,
+            auto_create_topics: true,
+            num_partitions: 1,
             durability: Durability::Fsync,
             node_id: 0,
             cores: Vec::new(),
@@ -116,6 +152,13 @@ impl Config {
         let shards = self.cores.len();
         if shards == 0 {
             return Err(ConfigError::NoCores);
+        }
+        if !self.protocols.native && !self.protocols.kafka {
+            return Err(ConfigError::NoProtocol);
+        }
+        let (partitions, max) = (self.num_partitions, limits::PARTITIONS_PER_TOPIC_MAX);
+        if partitions == 0 || partitions > max {
+            return Err(ConfigError::NumPartitions { partitions, max });
         }
         for (index, &core) in self.cores.iter().enumerate() {
             if self.cores[..index].contains(&core) {

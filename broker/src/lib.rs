@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | a broker planned, started on every shard, stopped in order |
 //! | `net` | the ports; the first byte tells the protocol |
+//! | [`kafka`] | Kafka's protocol: requests to the same handlers, answers in their order |
 //! | `native` | the native protocol: frames to requests, outcomes to frames |
 //! | `connection` | what a connection is in every protocol |
 //! | `handlers` | what requests do, whichever protocol they came by |
@@ -31,6 +32,7 @@ mod catalog_writer;
 pub mod config;
 mod connection;
 mod handlers;
+pub mod kafka;
 pub mod limits;
 pub mod meta;
 mod metrics;
@@ -43,6 +45,6 @@ pub mod session;
 mod shard;
 pub mod stopped;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, KafkaAdvertise, Protocols};
 pub use server::{Ready, ServeError, Server, ServerPlan, StopHandle};
 pub use storage::Durability;

@@ -37,6 +37,7 @@ pub(crate) struct Said {
     pub(crate) not_accepted: Line,
     pub(crate) refused: Line,
     pub(crate) closed: Line,
+    pub(crate) kafka_refused: Line,
     pub(crate) read_failed: Line,
 }
 

@@ -37,6 +37,16 @@ pub enum Listener {
     Shard,
 }
 
+/// What a client says of itself, as far as it is kept.
+pub(crate) fn shortened(mut text: String) -> String {
+    let mut length = text.len().min(crate::limits::CLIENT_NAME_BYTES_MAX);
+    while !text.is_char_boundary(length) {
+        length -= 1;
+    }
+    text.truncate(length);
+    text
+}
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -126,6 +126,17 @@ impl Link {
         }
     }
 
+    /// Resolves when nobody is left who could be answered.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let ending = self.ending.wait();
+            if self.life() == Life::Closed {
+                return;
+            }
+            ending.await;
+        }
+    }
+
     /// Counts an answer that waits to be sent.
     pub(crate) fn answer_waits(&self, bytes: usize) {
         self.owed.set(self.owed.get() + bytes);

@@ -5,18 +5,27 @@ use std::time::Duration;
 use futures_lite::future;
 use runtime::clock;
 use runtime::executor::ShardId;
-use storage::{Cursor, Log, PartitionUid};
+use storage::{Cursor, Log, LogOffsets, PartitionUid};
 use wire::codes::ErrorCode;
 
 use crate::limits;
-use crate::request::{BatchRun, FetchRequest, Fetched, PartitionName, read_code};
+use crate::request::{BatchRun, FetchRequest, Fetched, NO_OFFSETS, PartitionName, read_code};
 use crate::session::{Action, Resource, Session, authorize};
 use crate::shard::{Ask, CopiedFetch, Route, Shard, Told};
 
 /// A place in a partition's log, here or at another shard.
 pub(crate) enum PartitionReader {
-    Local { log: Log, cursor: Box<Cursor> },
-    Remote { shard: ShardId, uid: PartitionUid, offset: i64 },
+    Local {
+        log: Log,
+        cursor: Box<Cursor>,
+    },
+    /// With the offsets that were told last.
+    Remote {
+        shard: ShardId,
+        uid: PartitionUid,
+        offset: i64,
+        offsets: LogOffsets,
+    },
 }
 
 impl PartitionReader {
@@ -31,15 +40,41 @@ impl PartitionReader {
             .map_err(|_| ErrorCode::NotAuthorized)?;
         Ok(match shard.routes().find(partition)? {
             Route::Local(log) => Self::Local { log: log.clone(), cursor: Box::new(Cursor::at(offset)) },
-            Route::Remote { shard, uid } => Self::Remote { shard: *shard, uid: *uid, offset },
+            Route::Remote { shard, uid } => {
+                Self::Remote { shard: *shard, uid: *uid, offset, offsets: NO_OFFSETS }
+            }
         })
+    }
+
+    /// Where the next read begins.
+    pub(crate) fn offset(&self) -> i64 {
+        match self {
+            Self::Local { cursor, .. } => cursor.offset(),
+            Self::Remote { offset, .. } => *offset,
+        }
+    }
+
+    /// Reads on from `offset`.
+    pub(crate) fn seek(&mut self, to: i64) {
+        match self {
+            Self::Local { cursor, .. } => **cursor = Cursor::at(to),
+            Self::Remote { offset, .. } => *offset = to,
+        }
+    }
+
+    /// The log's offsets; where another shard has it, as they were when it was read last.
+    pub(crate) fn offsets(&self) -> LogOffsets {
+        match self {
+            Self::Local { log, .. } => log.offsets(),
+            Self::Remote { offsets, .. } => *offsets,
+        }
     }
 
     /// Resolves when there is something to read, or an error to be found. Nothing is held meanwhile.
     pub(crate) async fn readable(&self, own: &Shard) {
         match self {
-            Self::Local { log, cursor } => log.wait_past(cursor.offset()).await,
-            Self::Remote { shard, uid, offset } => loop {
+            Self::Local { log, cursor } => readable_past(log, cursor.offset()).await,
+            Self::Remote { shard, uid, offset, .. } => loop {
                 let ask = Ask::WaitPast { uid: *uid, offset: *offset, wait: limits::REMOTE_READ_WAIT };
                 match own.lanes.ask(*shard, ask).await {
                     Some(Told::Readable(false)) => {}
@@ -54,16 +89,23 @@ impl PartitionReader {
     pub(crate) async fn read(&mut self, own: &Shard, bytes_max: usize) -> Fetched {
         match self {
             Self::Local { log, cursor } => read_log(own, log, cursor, bytes_max).await,
-            Self::Remote { shard, uid, offset } => {
+            Self::Remote { shard, uid, offset, offsets } => {
                 let (uid, offset_now, wait) = (*uid, *offset, Duration::ZERO);
                 let ask = Ask::Fetch { uid, offset: offset_now, bytes_max, bytes_min: 0, wait };
                 let fetched = ask_fetch(own, *shard, ask).await;
                 if fetched.code.is_none() {
-                    *offset = fetched.next_offset;
+                    (*offset, *offsets) = (fetched.next_offset, fetched.offsets);
                 }
                 fetched
             }
         }
+    }
+}
+
+/// Resolves when a read at `offset` has something to tell: batches, or that there is no such offset.
+pub(super) async fn readable_past(log: &Log, offset: i64) {
+    if offset <= log.offsets().high_watermark {
+        log.wait_past(offset).await;
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn describe_shard(shard: &Shard) -> Value {
             "receive_bytes": budget(&shard.receive_budget),
             "outgoing_bytes": budget(&shard.outgoing_budget),
             "answer_bytes": gauge(shard.answer_bytes.get() as u64, shard.config.answer_bytes_max() as u64),
-            "request_bytes": gauge(shard.request_bytes.get() as u64, shard.config.request_bytes_max() as u64),
+            "request_bytes": budget(&shard.request_budget),
             "overhead_bytes": gauge(shard.overhead_bytes.get() as u64, shard.config.overhead_bytes_max() as u64),
             "forwarded_bytes": budget(&shard.lanes.forwarded),
             "pending_bytes": gauge(storage.pending_bytes, storage.pending_bytes_max),

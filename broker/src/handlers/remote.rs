@@ -91,7 +91,7 @@ async fn answer(shard: &Rc<Shard>, ask: Ask) -> Told {
         }
         Ask::WaitPast { uid, offset, wait } => Told::Readable(match shard.store.log(uid) {
             Some(log) => {
-                let waited = clock::timeout(wait, log.wait_past(offset)).await;
+                let waited = clock::timeout(wait, fetch::readable_past(&log, offset)).await;
                 waited.is_ok()
             }
             None => true,

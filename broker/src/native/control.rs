@@ -25,6 +25,7 @@ use crate::handlers::{self, TopicDescription};
 use crate::limits;
 use crate::request::{FetchRequest, Fetched, FoundOffset, OffsetQuery, PartitionName, Refusal};
 use crate::session::Session;
+use crate::shard::Reservation;
 
 /// Acts on a frame of the control path, or of the reading half of the data path.
 pub(super) fn start(connection: &Rc<Connection>, frame: &Frame) -> Result<(), BodyError> {
@@ -84,25 +85,21 @@ fn run(connection: &Rc<Connection>, correlation_id: u64, request: impl Future<Ou
 /// A request that runs as a task, counted until dropped.
 struct Waiting {
     connection: Rc<Connection>,
-    bytes: usize,
+    _bytes: Reservation,
 }
 
 impl Waiting {
     /// The task of a request of so many bytes has room for it as it is captured and as it is awaited. Another shard may have one
     /// like it to answer this one.
     fn new(connection: &Rc<Connection>, future_bytes: usize) -> Self {
-        let bytes = 4 * future_bytes + limits::TASK_BYTES;
-        let request_bytes = &connection.shard().request_bytes;
-        request_bytes.set(request_bytes.get() + bytes);
+        let bytes = connection.shard().request_budget.overdraw(4 * future_bytes + limits::TASK_BYTES);
         connection.tasks.set(connection.tasks.get() + 1);
-        Self { connection: connection.clone(), bytes }
+        Self { connection: connection.clone(), _bytes: bytes }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let request_bytes = &self.connection.shard().request_bytes;
-        request_bytes.set(request_bytes.get() - self.bytes);
         self.connection.tasks.set(self.connection.tasks.get() - 1);
         self.connection.writer.raise();
         self.connection.reader.raise();

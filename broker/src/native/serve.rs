@@ -19,7 +19,7 @@ use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::handlers;
 use crate::limits;
 use crate::request::{PartitionName, ProduceRequest};
-use crate::session::{Principal, Session};
+use crate::session::{Principal, Session, shortened};
 use crate::shard::AckError;
 
 /// The only version of the protocol there is.
@@ -287,15 +287,6 @@ fn hello_reply(connection: &Connection, hello: &Hello) -> HelloReply {
     }
 }
 
-fn shortened(mut text: String) -> String {
-    let mut length = text.len().min(limits::CLIENT_NAME_BYTES_MAX);
-    while !text.is_char_boundary(length) {
-        length -= 1;
-    }
-    text.truncate(length);
-    text
-}
-
 impl Connection {
     /// Whether another request may be taken.
     #[inline]
@@ -307,7 +298,7 @@ impl Connection {
             // One that keeps nothing itself need not wait for those who do; the others are woken by their own answers.
             && (in_flight.overhead() == 0 || shard.overhead_bytes.get() < shard.config.overhead_bytes_max())
             // Nor need one that waits for nothing.
-            && (self.tasks.get() == 0 || shard.request_bytes.get() < shard.config.request_bytes_max())
+            && (self.tasks.get() == 0 || shard.request_budget.used() < shard.request_budget.bytes_max())
             && self.may_answer()
     }
 

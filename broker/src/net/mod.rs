@@ -11,6 +11,7 @@ use runtime::clock;
 use runtime::net::{TcpListener, TcpStream};
 
 use crate::connection::{ConnectionEnds, Connections};
+use crate::kafka::{self, KafkaService};
 use crate::limits;
 use crate::native::{self, NativeService};
 use crate::session::Listener;
@@ -23,13 +24,18 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(crate) struct Services {
     pub(crate) connections: Rc<Connections>,
     native: Rc<NativeService>,
+    kafka: Rc<KafkaService>,
 }
 
 impl Services {
     /// The services of a shard.
     pub(crate) fn new(shard: Rc<Shard>) -> Rc<Self> {
         let connections = Connections::new(shard);
-        Rc::new(Self { native: NativeService::new(connections.clone()), connections })
+        Rc::new(Self {
+            native: NativeService::new(connections.clone()),
+            kafka: KafkaService::new(connections.clone()),
+            connections,
+        })
     }
 
     fn shard(&self) -> &Rc<Shard> {
@@ -129,17 +135,16 @@ async fn serve(
         future::or(first, closing).await
     };
     let count = clock::timeout(shard.config.handshake_timeout, first).await.unwrap_or(0);
-    match received.first() {
-        _ if count == 0 => {}
-        Some(&native::FIRST_BYTE) => {
-            let ends = ConnectionEnds { read, write, received, peer, local, listener };
-            native::serve_connection(services.native.clone(), ends).await;
-        }
-        // A Kafka request begins below 0x07, TLS with 0x16; neither is spoken yet.
-        Some(first) => {
-            shard.metrics.connections_refused.add(1);
-            tracing::debug!(%peer, first, "connection in an unknown protocol refused");
-        }
-        None => {}
+    let Some(first) = received.first().copied().filter(|_| count > 0) else { return };
+    let protocols = shard.config.protocols;
+    let ends = ConnectionEnds { read, write, received, peer, local, listener };
+    if protocols.native && first == native::FIRST_BYTE {
+        native::serve_connection(services.native.clone(), ends).await;
+    } else if protocols.kafka && kafka::is_first_byte(first) {
+        kafka::serve_connection(services.kafka.clone(), ends).await;
+    } else {
+        // TLS begins with 0x16, HTTP with a letter.
+        shard.metrics.connections_refused.add(1);
+        tracing::debug!(%peer, first, "connection in a protocol that is not served refused");
     }
 }

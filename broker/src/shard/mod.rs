@@ -82,8 +82,8 @@ pub(crate) struct Shard {
     /// Who holds its permit may receive a batch beyond the receive memory. Of those that hold parts of it and wait for the rest
     /// one comes to its end; else all might wait for each other.
     pub(crate) beyond_receive_memory: Semaphore,
-    /// Of the tasks of requests that wait.
-    pub(crate) request_bytes: Cell<usize>,
+    /// Of requests that wait.
+    pub(crate) request_budget: ByteBudget,
     /// Of receive buffers that batches in flight keep, beside the batches.
     pub(crate) overhead_bytes: Cell<usize>,
     /// Who makes a description, which may be large, holds one permit.
@@ -132,7 +132,7 @@ impl Shard {
             outgoing_waiting: Waiting::default(),
             answer_bytes: Cell::new(0),
             beyond_receive_memory: Semaphore::new(1),
-            request_bytes: Cell::new(0),
+            request_budget: ByteBudget::new(config.request_bytes_max()),
             overhead_bytes: Cell::new(0),
             descriptions: Semaphore::new(crate::limits::DESCRIPTIONS_MAX),
             config,

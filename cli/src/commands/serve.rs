@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Config, Durability, Ready, ServeError, Server, StopHandle};
+use broker::{Config, Durability, KafkaAdvertise, Protocols, Ready, ServeError, Server, StopHandle};
 use clap::{Args, ValueEnum};
 use runtime::executor::{self, ShardId};
 use serde_json::json;
@@ -32,6 +32,28 @@ pub(crate) struct Arguments {
     /// The host that clients are told; else the address they came by
     #[arg(long, env = "CORELOG_ADVERTISE", value_name = "HOST")]
     advertise: Option<String>,
+    /// What is spoken, at every port; the first byte of a connection tells which it is
+    #[arg(
+        long,
+        env = "CORELOG_PROTOCOLS",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "native,kafka",
+        value_name = "LIST"
+    )]
+    protocols: Vec<Protocol>,
+    /// The brokers that Kafka clients are told of
+    #[arg(long, env = "CORELOG_KAFKA_ADVERTISE", value_enum, default_value = "shards")]
+    kafka_advertise: KafkaAdvertiseChoice,
+    /// The replication factors that Kafka clients may ask for
+    #[arg(long, env = "CORELOG_KAFKA_REPLICATION_FACTOR", value_enum, default_value = "nodes")]
+    kafka_replication_factor: KafkaReplicationFactor,
+    /// Whether a topic is made when a Kafka client names it
+    #[arg(long, env = "CORELOG_AUTO_CREATE_TOPICS", action = clap::ArgAction::Set, default_value_t = true, value_name = "BOOL")]
+    auto_create_topics: bool,
+    /// Partitions of a topic that is made without saying how many
+    #[arg(long, env = "CORELOG_NUM_PARTITIONS", default_value_t = 1, value_name = "COUNT")]
+    num_partitions: u32,
     /// Number of this node, when its data folder is made
     #[arg(long, env = "CORELOG_NODE_ID", default_value_t = 0)]
     node_id: u32,
@@ -69,6 +91,28 @@ enum DurabilityChoice {
     Written,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    Native,
+    Kafka,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KafkaAdvertiseChoice {
+    /// Each core at its own port: requests go straight to the core that owns the partition
+    Shards,
+    /// One, at the shared port: for clients that can reach no other
+    Node,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KafkaReplicationFactor {
+    /// No more than there are nodes, as Kafka does: cores do not count
+    Nodes,
+    /// Any, taken as 1
+    Any,
+}
+
 impl Arguments {
     /// As the broker takes it, the cores filled in.
     pub(crate) fn to_config(&self) -> anyhow::Result<Config> {
@@ -82,6 +126,17 @@ impl Arguments {
                 DurabilityChoice::Fsync => Durability::Fsync,
                 DurabilityChoice::Written => Durability::Written,
             },
+            protocols: Protocols {
+                native: self.protocols.contains(&Protocol::Native),
+                kafka: self.protocols.contains(&Protocol::Kafka),
+            },
+            kafka_advertise: match self.kafka_advertise {
+                KafkaAdvertiseChoice::Shards => KafkaAdvertise::Shards,
+                KafkaAdvertiseChoice::Node => KafkaAdvertise::Node,
+            },
+            kafka_replication_any: self.kafka_replication_factor == KafkaReplicationFactor::Any,
+            auto_create_topics: self.auto_create_topics,
+            num_partitions: self.num_partitions,
             node_id: self.node_id,
             memory_bytes: self.memory,
             spin_before_park: self.spin_before_park,

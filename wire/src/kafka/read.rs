@@ -25,6 +25,8 @@ pub enum Problem {
     Length { found: i64, left: usize },
     #[error("{found} elements of at least {bytes_min} bytes, with {left} bytes left")]
     Count { found: i64, bytes_min: usize, left: usize },
+    #[error("{found} elements, of {left} that a request may still have")]
+    Elements { found: usize, left: usize },
     #[error("null where a value is needed")]
     Null,
     #[error("text that is not UTF-8")]
@@ -47,12 +49,20 @@ pub struct Reader {
     frame: Bytes,
     position: usize,
     field: &'static str,
+    /// Elements of arrays that may still come.
+    elements_left: usize,
 }
 
 impl Reader {
     /// Reads a frame, which begins behind its length.
     pub fn new(frame: Bytes) -> Self {
-        Self { frame, position: 0, field: "header" }
+        Self::with_elements_max(frame, usize::MAX)
+    }
+
+    /// The same, of a peer that is not trusted: all arrays together, also those within others, have at most so many elements,
+    /// which take more memory than their bytes.
+    pub fn with_elements_max(frame: Bytes, elements_max: usize) -> Self {
+        Self { frame, position: 0, field: "header", elements_left: elements_max }
     }
 
     /// Names what is read next, for errors.
@@ -159,7 +169,13 @@ impl Reader {
         }
         let left = self.left();
         match usize::try_from(found) {
-            Ok(count) if count.saturating_mul(bytes_min.max(1)) <= left => Ok(Some(count)),
+            Ok(count) if count.saturating_mul(bytes_min.max(1)) <= left => {
+                let elements_left = self.elements_left;
+                self.elements_left = elements_left
+                    .checked_sub(count)
+                    .ok_or_else(|| self.error(Problem::Elements { found: count, left: elements_left }))?;
+                Ok(Some(count))
+            }
             _ => Err(self.error(Problem::Count { found, bytes_min, left })),
         }
     }

@@ -1,0 +1,9 @@
+//! Kafka's protocol, over a bare connection that can also say what no client would.
+
+#[path = "../fixture/mod.rs"]
+mod fixture;
+
+mod bad_input;
+mod cluster;
+mod consuming;
+mod producing;
