@@ -218,8 +218,14 @@ async fn pass(
         answer.high_watermark = fetched.offsets.high_watermark;
         answer.last_stable_offset = fetched.offsets.high_watermark;
         answer.log_start_offset = fetched.offsets.log_start;
-        answer.records = Records::Elsewhere(fetched.run.len());
         pass.failed |= !fetched.code.is_none();
+        if fetched.run.len() > left && pass.bytes > 0 {
+            // Its first batch alone is more than what was left.
+            wanted.reader.seek(wanted.offset);
+            answer.records = Records::default();
+            continue;
+        }
+        answer.records = Records::Elsewhere(fetched.run.len());
         pass.bytes += fetched.run.len();
         pass.runs.push(fetched.run);
     }

@@ -34,7 +34,7 @@ fn what_cannot_be_answered_closes_the_connection_and_disturbs_nobody() {
     let broker = RunningBroker::start(config(&data));
     let mut witness = KafkaClient::connect(broker.shared());
     witness.create_topic("watched", 1);
-    let bad: [(&str, Vec<u8>); 9] = [
+    let bad: [(&str, Vec<u8>); 8] = [
         ("a request shorter than its header", vec![0, 0, 0, 4, 0, 18, 0, 0]),
         ("90 MB announced", vec![5, 0x5d, 0x4a, 0x80, 0, 0]),
         ("an unknown API", request(999, 0, &[])),
@@ -42,7 +42,6 @@ fn what_cannot_be_answered_closes_the_connection_and_disturbs_nobody() {
         ("Produce 2", request(0, 2, &[0, 1, 0, 0, 0, 1, 0, 0, 0, 0])),
         ("Fetch 18", request(1, 18, &[])),
         ("a body that ends early", request(3, 1, &[0, 0, 0, 9])),
-        ("a body that goes on", request(3, 1, &[0, 0, 0, 0, 1, 2, 3])),
         ("a thousand million topics", request(3, 1, &[0x3b, 0x9a, 0xca, 0])),
     ];
     for (number, (what, bytes)) in bad.iter().enumerate() {

@@ -88,6 +88,21 @@ fn each_core_is_a_broker_unless_the_node_has_one_door() {
     broker.stop();
 }
 
+/// librdkafka 2.12 ends its request for all topics with three bytes too many.
+#[test]
+fn bytes_behind_a_request_are_let_be() {
+    use std::io::Write;
+    let data = DataFolder::new("kafka-behind");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("there", 1);
+    let request = [0, 0, 0, 18, 0, 3, 0, 13, 0, 0, 0, 7, 0xff, 0xff, 0, 0, 0, 0, 0, 1, 0, 0];
+    client.stream.write_all(&request).unwrap();
+    let (id, metadata) = client.receive::<kafka::Metadata>(13);
+    assert_eq!((id, metadata.topics.len()), (7, 1));
+    broker.stop();
+}
+
 #[test]
 fn a_topic_is_made_by_naming_it_where_that_is_wanted() {
     let data = DataFolder::new("kafka-auto");

@@ -130,15 +130,14 @@ impl RequestHeader {
     }
 }
 
-/// Reads the request behind its header, to the end of the frame.
+/// Reads the request behind its header. Bytes that come after it are let be, as Kafka does: librdkafka 2.12 ends a Metadata
+/// request for all topics with three of them.
 pub fn decode_request<A: Api>(from: &mut Reader, version: i16) -> Result<A::Request, DecodeError> {
     let (min, max) = A::KEY.versions();
     if !A::KEY.has_version(version) {
         return Err(from.error(Problem::Version { found: version, min, max }));
     }
-    let request = A::Request::read(from, A::KEY.form(version))?;
-    from.finish()?;
-    Ok(request)
+    A::Request::read(from, A::KEY.form(version))
 }
 
 /// A response frame. An answer to ApiVersions has the old header in every version: who asks does not know yet what the

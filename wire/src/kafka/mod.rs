@@ -19,7 +19,7 @@
 //!
 //! Invariants:
 //! - Every length and count is compared with the bytes that are left before memory is taken for it.
-//! - Tags nobody knows are passed over; bytes after the end of a message are refused.
+//! - Tags nobody knows are passed over, and so is what follows a request; bytes after the end of an answer are refused.
 //! - Texts and records are slices of the frame. Records that are answered need not be copied: see [`Records::Elsewhere`].
 //!
 //! Source: <https://kafka.apache.org/protocol>. Each table is tested in both directions against the kafka-protocol crate, at
