@@ -6,4 +6,6 @@
 //! - A task spawned by a background task is a background task too.
 //! - A panic in any task stops the whole process: a broker with a dead shard is worse than a dead broker.
 
-pub use crate::backend::task::{JoinHandle, spawn, spawn_background, yield_if_needed, yield_now};
+pub use crate::backend::task::{
+    JoinHandle, run_blocking, spawn, spawn_background, yield_if_needed, yield_now,
+};

@@ -219,6 +219,35 @@ fn segments_roll_and_close_and_old_offsets_are_found() {
 }
 
 #[test]
+fn a_time_is_found_to_the_record_in_compressed_batches_too() {
+    on_a_shard("times", |data| async move {
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        let codecs =
+            [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+        for (number, codec) in (0_i64..).zip(codecs) {
+            let mut builder = BatchBuilder::new(codec);
+            for n in 0..10 {
+                let timestamp_ms = 1_000 * number + n;
+                let value = Some(&b"the same again and again"[..]);
+                builder.append(&RecordRef { timestamp_ms, key: None, value, headers: &[] }).unwrap();
+            }
+            let batch = builder.finish(ProducerStamp::NONE).unwrap();
+            assert_eq!(offset_of(&log, batch).await, 10 * number);
+        }
+        for number in 0..5 {
+            for n in 0..10 {
+                let (offset, time) = (10 * number + n, 1_000 * number + n);
+                assert_eq!(log.offset_at_time(time).await.unwrap(), Some((offset, time)));
+            }
+            let between = log.offset_at_time(1_000 * number + 500).await.unwrap();
+            assert_eq!(between, (number < 4).then_some((10 * number + 10, 1_000 * number + 1_000)));
+        }
+        assert_eq!(log.offset_of_max_timestamp().await.unwrap(), Some((49, 4_009)));
+    });
+}
+
+#[test]
 fn a_retry_is_answered_with_its_first_offset_also_after_a_restart() {
     in_lives("retry", 2, |data, life| async move {
         let stamp = |sequence| ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: sequence };

@@ -34,6 +34,13 @@ pub const SERVED: &[ServedApi] = &[
     served(ApiKey::CreateTopics),
     served(ApiKey::DeleteTopics),
     served(ApiKey::InitProducerId),
+    served(ApiKey::DescribeConfigs),
+    served(ApiKey::AlterConfigs),
+    served(ApiKey::CreatePartitions),
+    served(ApiKey::IncrementalAlterConfigs),
+    served(ApiKey::ListPartitionReassignments),
+    served(ApiKey::DescribeCluster),
+    served(ApiKey::DescribeTopicPartitions),
 ];
 
 /// Whether an API is served in this version.

@@ -17,9 +17,9 @@ use crate::shard::Shard;
 const EMPTY_IS_NONE_FROM: i16 = 1;
 /// The operations that a client may do with a topic, one bit each by Kafka's numbers: read 3, write 4, create 5, delete 6,
 /// alter 7, describe 8, describe and alter configs 10 and 11.
-const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// The same with the cluster: create, alter, describe, cluster action 9, configs, idempotent write 12.
-const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 pub(super) async fn answer(call: &Call<'_>, request: MetadataRequest) -> MetadataResponse {
     let shard = call.shard();
@@ -64,7 +64,8 @@ pub(super) fn broker_id(shard: &Shard, number: u16) -> i32 {
     }
 }
 
-fn brokers(call: &Call<'_>) -> Vec<MetadataBroker> {
+/// The brokers that this client is told of.
+pub(super) fn brokers(call: &Call<'_>) -> Vec<MetadataBroker> {
     let shard = call.shard();
     let host: Text = match &shard.config.advertise {
         Some(host) => host.as_str().into(),

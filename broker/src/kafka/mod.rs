@@ -19,6 +19,8 @@
 //! Source: <https://kafka.apache.org/protocol>; what differs from Kafka: docs/kafka-compatibility.md.
 
 mod api_versions;
+mod cluster;
+mod configs;
 mod connection;
 mod errors;
 mod fetch;

@@ -13,8 +13,8 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    ELEMENTS_PER_REQUEST_MAX, KafkaService, api_versions, fetch, metadata, offsets, produce, producer_ids,
-    send, topics,
+    ELEMENTS_PER_REQUEST_MAX, KafkaService, api_versions, cluster, configs, fetch, metadata, offsets,
+    produce, producer_ids, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
@@ -204,6 +204,21 @@ async fn answer(
         ApiKey::Metadata => reply::<kafka::Metadata>(call, from, metadata::answer).await,
         ApiKey::CreateTopics => reply::<kafka::CreateTopics>(call, from, topics::create).await,
         ApiKey::DeleteTopics => reply::<kafka::DeleteTopics>(call, from, topics::delete).await,
+        ApiKey::DescribeConfigs => reply::<kafka::DescribeConfigs>(call, from, configs::describe).await,
+        ApiKey::AlterConfigs => reply::<kafka::AlterConfigs>(call, from, configs::replace).await,
+        ApiKey::IncrementalAlterConfigs => {
+            reply::<kafka::IncrementalAlterConfigs>(call, from, configs::alter_incrementally).await
+        }
+        ApiKey::CreatePartitions => {
+            reply::<kafka::CreatePartitions>(call, from, topics::create_partitions).await
+        }
+        ApiKey::DescribeCluster => reply::<kafka::DescribeCluster>(call, from, cluster::describe).await,
+        ApiKey::DescribeTopicPartitions => {
+            reply::<kafka::DescribeTopicPartitions>(call, from, cluster::describe_topic_partitions).await
+        }
+        ApiKey::ListPartitionReassignments => {
+            reply::<kafka::ListPartitionReassignments>(call, from, cluster::reassignments).await
+        }
         ApiKey::InitProducerId => reply::<kafka::InitProducerId>(call, from, producer_ids::init).await,
         key => unreachable!("{key:?} is in the table of what is served, and nobody serves it"),
     }

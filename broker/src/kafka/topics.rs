@@ -1,27 +1,28 @@
-//! CreateTopics and DeleteTopics.
+//! CreateTopics, CreatePartitions, DeleteTopics.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use wire::kafka::{
-    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse, CreatedTopic, CreatedTopicConfig,
+    CreatableTopic, CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsResult,
+    CreatePartitionsTopic, CreateTopicsRequest, CreateTopicsResponse, CreatedTopic, CreatedTopicConfig,
     DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse, DeletedTopic, ErrorCode,
 };
 
 use super::errors::kafka_code;
 use super::serve::Call;
-use crate::catalog::{SETTINGS, SettingRule, Topic};
+use crate::catalog::{Command, SETTINGS, SettingRule, Topic, plan};
 use crate::handlers;
 use crate::request::Refusal;
 
 /// For a number of partitions or replicas: the broker's default.
 const DEFAULT: i32 = -1;
 /// Where a setting's value comes from, by Kafka's numbers.
-const FROM_TOPIC: i8 = 1;
-const FROM_DEFAULTS: i8 = 5;
+pub(super) const FROM_TOPIC: i8 = 1;
+pub(super) const FROM_DEFAULTS: i8 = 5;
 
-/// Why a topic is not made or removed: the code, and why for people.
-type Refused = (ErrorCode, String);
+/// Why a topic is not made, changed or removed: the code, and why for people.
+pub(super) type Refused = (ErrorCode, String);
 
 fn refused(refusal: Refusal) -> Refused {
     (kafka_code(refusal.code), refusal.message)
@@ -57,8 +58,7 @@ async fn create_one(
 ) -> Result<CreatedTopic, Refused> {
     let shard = call.shard();
     if !asked.assignments.is_empty() {
-        let message = "this broker places partitions itself, on its cores: leave the assignment out";
-        return Err((ErrorCode::InvalidReplicaAssignment, message.to_owned()));
+        return Err(assigned());
     }
     let replication = i32::from(asked.replication_factor);
     if !(replication == DEFAULT || replication == 1 || shard.config.kafka_replication_any && replication > 0)
@@ -104,6 +104,63 @@ fn config(topic: &Topic, rule: &SettingRule) -> CreatedTopicConfig {
         config_source: if topic.settings.contains_key(rule.name) { FROM_TOPIC } else { FROM_DEFAULTS },
         is_sensitive: false,
     }
+}
+
+pub(super) async fn create_partitions(
+    call: &Call<'_>,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let mut results = Vec::with_capacity(request.topics.len());
+    for asked in &request.topics {
+        let (code, message) = match add_partitions(call, asked, request.validate_only).await {
+            Ok(()) => (ErrorCode::None, None),
+            Err((code, message)) => (code, Some(message.into())),
+        };
+        let name = asked.name.clone();
+        results.push(CreatePartitionsResult { name, error_code: code.number(), error_message: message });
+    }
+    CreatePartitionsResponse { results, ..Default::default() }
+}
+
+async fn add_partitions(
+    call: &Call<'_>,
+    asked: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    if asked.assignments.is_some() {
+        return Err(assigned());
+    }
+    let there = call.shard().catalog().topic(asked.name.as_str()).map(|topic| topic.partitions.len());
+    let wanted = u32::try_from(asked.count).unwrap_or(0);
+    if there.is_some_and(|there| wanted as usize <= there) {
+        let message = format!("{} partitions: the topic has {} already", asked.count, there.unwrap_or(0));
+        return Err((ErrorCode::InvalidPartitions, message));
+    }
+    alter(call, asked.name.to_string(), Some(wanted), Vec::new(), validate_only).await
+}
+
+fn assigned() -> Refused {
+    let message = "this broker places partitions itself, on its cores: leave the assignment out";
+    (ErrorCode::InvalidReplicaAssignment, message.to_owned())
+}
+
+/// Adds partitions or changes settings, or only says whether that could be done.
+pub(super) async fn alter(
+    call: &Call<'_>,
+    name: String,
+    partitions: Option<u32>,
+    settings: Vec<(String, Option<String>)>,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    let shard = call.shard();
+    if validate_only {
+        let command = Command::AlterTopic { name, partitions, settings };
+        return match plan(&command, &shard.catalog()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refused(error.into())),
+        };
+    }
+    handlers::alter_topic(shard, call.session(), name, partitions, settings).await.map_err(refused)
 }
 
 pub(super) async fn delete(call: &Call<'_>, request: DeleteTopicsRequest) -> DeleteTopicsResponse {

@@ -40,6 +40,12 @@ pub fn spawn_background<T: 'static>(future: impl Future<Output = T> + 'static) -
     spawn(future)
 }
 
+/// Runs `call`, which takes longer than other tasks may wait: here it takes no time, and others come first.
+pub async fn run_blocking<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
+    yield_now().await;
+    call()
+}
+
 /// Lets the other tasks run.
 pub async fn yield_now() {
     let mut yielded = false;

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use runtime::file::{self, File};
-use wire::batch::{BATCH_HEADER_BYTES, BatchHeader, Compression};
+use runtime::task;
+use wire::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression};
 
 use crate::error::ReadError;
 use crate::index::SegmentIndex;
@@ -15,8 +16,8 @@ use crate::log::segment::segment_path;
 use crate::log::{Log, LogInner};
 
 impl Log {
-    /// The first record at or after this time: its offset and timestamp. `None` where all records are older. Compressed
-    /// batches are not opened here: for those it is the batch, by its first offset and its largest timestamp.
+    /// The first record at or after this time: its offset and timestamp. `None` where all records are older. A compressed batch
+    /// is opened for it, on a thread beside the shard.
     pub async fn offset_at_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
         self.find_time(timestamp_ms).await.map_err(|error| self.inner.removed_or(error))
     }
@@ -50,21 +51,18 @@ impl Log {
         timestamp_ms: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
         let from = header.base_offset.max(self.offsets().log_start);
-        if header.attributes.compression() != Ok(Compression::None) || header.attributes.is_log_append_time()
-        {
+        if header.attributes.is_log_append_time() {
             return Ok(Some((from, header.max_timestamp_ms)));
         }
         let slices = self.read(&mut Cursor::at(from), 1).await?;
         let batch: Bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let Place { segment_base, position } = place;
-        let rotten = |source| ReadError::RottenBatch { segment_base, position, source };
-        for record in wire::batch::records(&batch).map_err(rotten)? {
-            let record = record.map_err(rotten)?;
-            if record.offset >= from && record.timestamp_ms >= timestamp_ms {
-                return Ok(Some((record.offset, record.timestamp_ms)));
-            }
-        }
-        Ok(None)
+        let found = if header.attributes.compression() == Ok(Compression::None) {
+            first_at_time(&batch, from, timestamp_ms)
+        } else {
+            task::run_blocking(move || first_at_time(&batch, from, timestamp_ms)).await
+        };
+        found.map_err(|source| ReadError::RottenBatch { segment_base, position, source })
     }
 
     /// The record with the largest timestamp, the earliest of equals: its offset and that timestamp; as
@@ -92,6 +90,17 @@ impl Log {
         let state = self.inner.state.borrow();
         Ok(state.closed.len() + state.open.len())
     }
+}
+
+/// The first record of a batch from an offset on that is not before a time.
+fn first_at_time(batch: &Bytes, from: i64, timestamp_ms: i64) -> Result<Option<(i64, i64)>, BatchError> {
+    for record in wire::batch::records(batch)? {
+        let record = record?;
+        if record.offset >= from && record.timestamp_ms >= timestamp_ms {
+            return Ok(Some((record.offset, record.timestamp_ms)));
+        }
+    }
+    Ok(None)
 }
 
 impl LogInner {

@@ -1,0 +1,228 @@
+//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: topic settings by Kafka's names. A broker's are its flags: they can
+//! be looked at, and no more.
+
+use wire::kafka::{
+    AlterConfigsRequest, AlterConfigsResponse, Alteration, AlteredResource, ConfigSynonym,
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResponse, DescribedConfig,
+    DescribedResource, ErrorCode, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    IncrementalAlteration, Text,
+};
+
+use super::metadata::broker_id;
+use super::serve::Call;
+use super::topics::{FROM_DEFAULTS, FROM_TOPIC, Refused, alter};
+use crate::catalog::{SETTINGS, SettingRange, SettingRule, Topic, rule};
+
+/// Resources, by Kafka's numbers.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+/// Set in a broker's file or flags, by Kafka's number.
+const FROM_BROKER: i8 = 4;
+/// What is done to a setting, by Kafka's numbers.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+/// A setting that is given a value, or (`None`) its default again.
+type Change = (String, Option<String>);
+
+pub(super) async fn describe(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let describe = |resource: &DescribeConfigsResource| {
+        let wanted = |name: &str| match &resource.configuration_keys {
+            Some(names) => names.iter().any(|wanted| wanted.as_str() == name),
+            None => true,
+        };
+        let described = match resource.resource_type {
+            TOPIC => of_topic(call, &resource.resource_name, &request),
+            BROKER => of_broker(call, &resource.resource_name),
+            kind => {
+                Err((ErrorCode::InvalidRequest, format!("resources of type {kind} have no settings here")))
+            }
+        };
+        let mut answer = DescribedResource {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..Default::default()
+        };
+        match described {
+            Ok(configs) => {
+                answer.configs = configs.into_iter().filter(|config| wanted(config.name.as_str())).collect();
+            }
+            Err((code, message)) => {
+                answer.error_code = code.number();
+                answer.error_message = Some(message.into());
+            }
+        }
+        answer
+    };
+    let results = request.resources.iter().map(describe).collect();
+    DescribeConfigsResponse { results, ..Default::default() }
+}
+
+fn of_topic(
+    call: &Call<'_>,
+    name: &Text,
+    request: &DescribeConfigsRequest,
+) -> Result<Vec<DescribedConfig>, Refused> {
+    let catalog = call.shard().catalog();
+    let topic = catalog.topic(name.as_str()).ok_or_else(|| unknown(name))?;
+    let describe = |rule: &SettingRule| DescribedConfig {
+        name: rule.name.into(),
+        value: Some(topic.setting(rule).into()),
+        config_source: source(topic, rule),
+        synonyms: if request.include_synonyms { synonyms(topic, rule) } else { Vec::new() },
+        config_type: config_type(rule),
+        documentation: request.include_documentation.then(|| documentation(rule).into()),
+        ..Default::default()
+    };
+    Ok(SETTINGS.iter().map(describe).collect())
+}
+
+fn unknown(name: &Text) -> Refused {
+    (ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}"))
+}
+
+fn source(topic: &Topic, rule: &SettingRule) -> i8 {
+    if topic.settings.contains_key(rule.name) { FROM_TOPIC } else { FROM_DEFAULTS }
+}
+
+/// Where the value is set, the place that counts first.
+fn synonyms(topic: &Topic, rule: &SettingRule) -> Vec<ConfigSynonym> {
+    let given = topic.settings.get(rule.name).map(|value| (value.as_str(), FROM_TOPIC));
+    let all = given.into_iter().chain([(rule.default, FROM_DEFAULTS)]);
+    all.map(|(value, source)| ConfigSynonym { name: rule.name.into(), value: Some(value.into()), source })
+        .collect()
+}
+
+fn config_type(rule: &SettingRule) -> i8 {
+    match rule.range {
+        SettingRange::Flag => 1,
+        SettingRange::Word(_) => 2,
+        SettingRange::Number { .. } => 5,
+        SettingRange::Ratio => 6,
+        SettingRange::Words(_) => 7,
+    }
+}
+
+fn documentation(rule: &SettingRule) -> String {
+    let acts = if rule.acts { "" } else { " Kept, without effect in this version." };
+    format!("Takes {}.{acts}", rule.expected())
+}
+
+fn of_broker(call: &Call<'_>, name: &Text) -> Result<Vec<DescribedConfig>, Refused> {
+    let shard = call.shard();
+    let known = (0..).zip(&shard.addresses.shards).map(|(number, _)| broker_id(shard, number));
+    let id = name.as_str().parse::<i32>().ok().filter(|id| known.into_iter().any(|known| known == *id));
+    let id = id.ok_or_else(|| (ErrorCode::InvalidRequest, format!("there is no broker {name:?}")))?;
+    let config = &shard.config;
+    let values = [
+        ("auto.create.topics.enable", config.auto_create_topics.to_string(), 1),
+        ("broker.id", id.to_string(), 3),
+        ("default.replication.factor", "1".to_owned(), 3),
+        ("message.max.bytes", config.batch_bytes_max.to_string(), 3),
+        ("num.partitions", config.num_partitions.to_string(), 3),
+    ];
+    let described = values.map(|(name, value, config_type)| DescribedConfig {
+        name: name.into(),
+        value: Some(value.into()),
+        read_only: true,
+        config_source: FROM_BROKER,
+        config_type,
+        ..Default::default()
+    });
+    Ok(described.into())
+}
+
+/// Sets what is named, and everything else to its default.
+pub(super) async fn replace(call: &Call<'_>, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let (kind, name) = (resource.resource_type, resource.resource_name);
+        let changes = topic(call, kind, &name).map(|topic| replaced(&topic, resource.configs));
+        responses.push(altered(call, kind, name, changes, request.validate_only).await);
+    }
+    AlterConfigsResponse { responses, ..Default::default() }
+}
+
+fn replaced(topic: &Topic, configs: Vec<Alteration>) -> Vec<Change> {
+    let is_named = |name: &String| configs.iter().any(|config| config.name.as_str() == name);
+    let mut changes: Vec<Change> =
+        topic.settings.keys().filter(|name| !is_named(name)).map(|name| (name.clone(), None)).collect();
+    changes.extend(
+        configs
+            .iter()
+            .map(|config| (config.name.to_string(), config.value.as_ref().map(ToString::to_string))),
+    );
+    changes
+}
+
+/// Changes what is named, and nothing else.
+pub(super) async fn alter_incrementally(
+    call: &Call<'_>,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let (kind, name) = (resource.resource_type, resource.resource_name);
+        let changes = topic(call, kind, &name)
+            .and_then(|topic| resource.configs.iter().map(|config| changed(&topic, config)).collect());
+        responses.push(altered(call, kind, name, changes, request.validate_only).await);
+    }
+    IncrementalAlterConfigsResponse { responses, ..Default::default() }
+}
+
+fn changed(topic: &Topic, config: &IncrementalAlteration) -> Result<Change, Refused> {
+    let name = config.name.to_string();
+    let rule = rule(&name).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+    let value = config.value.as_ref().map(ToString::to_string);
+    let is_list = matches!(rule.range, SettingRange::Words(_));
+    match (config.config_operation, value) {
+        (DELETE, _) => Ok((name, None)),
+        (SET, Some(value)) => Ok((name, Some(value))),
+        (APPEND | SUBTRACT, Some(value)) if is_list => {
+            let words: Vec<&str> = value.split(',').map(str::trim).collect();
+            let mut list: Vec<&str> = topic.setting(rule).split(',').map(str::trim).collect();
+            list.retain(|word| !words.contains(word));
+            if config.config_operation == APPEND {
+                list.extend(words);
+            }
+            Ok((name, Some(list.join(","))))
+        }
+        (APPEND | SUBTRACT, Some(_)) => Err((
+            ErrorCode::InvalidConfig,
+            format!("{name} is no list: it is set, and nothing is added to it"),
+        )),
+        (operation, _) => {
+            let message = format!("operation {operation} on {name}, which takes a value");
+            Err((ErrorCode::InvalidRequest, message))
+        }
+    }
+}
+
+fn topic(call: &Call<'_>, kind: i8, name: &Text) -> Result<Topic, Refused> {
+    if kind != TOPIC {
+        let message = "only topics' settings can be altered; a broker's are its flags".to_owned();
+        return Err((ErrorCode::InvalidRequest, message));
+    }
+    call.shard().catalog().topic(name.as_str()).cloned().ok_or_else(|| unknown(name))
+}
+
+async fn altered(
+    call: &Call<'_>,
+    resource_type: i8,
+    resource_name: Text,
+    changes: Result<Vec<Change>, Refused>,
+    validate_only: bool,
+) -> AlteredResource {
+    let name = resource_name.to_string();
+    let outcome = match changes {
+        Ok(changes) => alter(call, name, None, changes, validate_only).await,
+        Err(refused) => Err(refused),
+    };
+    let (code, message) = match outcome {
+        Ok(()) => (ErrorCode::None, None),
+        Err((code, message)) => (code, Some(message.into())),
+    };
+    AlteredResource { error_code: code.number(), error_message: message, resource_type, resource_name }
+}

@@ -1,0 +1,151 @@
+//! Settings of topics, more partitions, and how the cluster is described to admin tools.
+
+use wire::kafka::{
+    self, AlterConfigsRequest, AlterConfigsResource, Alteration, CreatePartitionsRequest,
+    CreatePartitionsTopic, DescribeClusterRequest, DescribeConfigsRequest, DescribeConfigsResource,
+    DescribeTopicPartitionsRequest, DescribedConfig, ErrorCode, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResource, IncrementalAlteration, Nullable,
+};
+
+use crate::fixture::{DataFolder, KafkaClient, RunningBroker, config};
+
+fn code(number: i16) -> ErrorCode {
+    ErrorCode::from_number(number).unwrap()
+}
+
+fn described(client: &mut KafkaClient, kind: i8, name: &str) -> (ErrorCode, Vec<DescribedConfig>) {
+    let resource =
+        DescribeConfigsResource { resource_type: kind, resource_name: name.into(), configuration_keys: None };
+    let request = DescribeConfigsRequest {
+        resources: vec![resource],
+        include_synonyms: true,
+        include_documentation: true,
+    };
+    let mut result = client.ask::<kafka::DescribeConfigs>(4, &request).results;
+    let result = result.remove(0);
+    (code(result.error_code), result.configs)
+}
+
+fn value(client: &mut KafkaClient, name: &str) -> (String, i8) {
+    let (code, configs) = described(client, 2, "set");
+    assert_eq!(code, ErrorCode::None);
+    let config = configs.into_iter().find(|config| config.name.as_str() == name).unwrap();
+    assert_eq!(config.synonyms[0].source, config.config_source, "{config:?}");
+    (config.value.unwrap().to_string(), config.config_source)
+}
+
+fn incrementally(
+    client: &mut KafkaClient,
+    changes: &[(&str, i8, Option<&str>)],
+    only_ask: bool,
+) -> ErrorCode {
+    let change = |(name, operation, value): &(&str, i8, Option<&str>)| IncrementalAlteration {
+        name: (*name).into(),
+        config_operation: *operation,
+        value: value.map(Into::into),
+    };
+    let resource = IncrementalAlterConfigsResource {
+        resource_type: 2,
+        resource_name: "set".into(),
+        configs: changes.iter().map(change).collect(),
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: only_ask };
+    code(client.ask::<kafka::IncrementalAlterConfigs>(1, &request).responses[0].error_code)
+}
+
+#[test]
+fn settings_are_set_added_to_taken_back_and_refused() {
+    const TOPIC: i8 = 1;
+    const DEFAULT: i8 = 5;
+    let data = DataFolder::new("kafka-settings");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("set", 1);
+    let client = &mut client;
+    assert_eq!(value(client, "retention.ms"), ("604800000".to_owned(), DEFAULT));
+    assert_eq!(incrementally(client, &[("retention.ms", 0, Some("5"))], true), ErrorCode::None);
+    assert_eq!(value(client, "retention.ms").1, DEFAULT, "it was only asked whether that could be done");
+    let set = [("retention.ms", 0, Some("5")), ("cleanup.policy", 2, Some("compact"))];
+    assert_eq!(incrementally(client, &set, false), ErrorCode::None);
+    assert_eq!(value(client, "retention.ms"), ("5".to_owned(), TOPIC));
+    assert_eq!(value(client, "cleanup.policy"), ("delete,compact".to_owned(), TOPIC));
+    let take = [("cleanup.policy", 3, Some("delete")), ("retention.ms", 1, None)];
+    assert_eq!(incrementally(client, &take, false), ErrorCode::None);
+    assert_eq!(value(client, "cleanup.policy").0, "compact");
+    assert_eq!(value(client, "retention.ms").1, DEFAULT);
+    for (change, refusal) in [
+        (("retention.ms", 0, Some("soon")), ErrorCode::InvalidConfig),
+        (("no.such.setting", 0, Some("1")), ErrorCode::InvalidConfig),
+        (("retention.ms", 2, Some("1")), ErrorCode::InvalidConfig),
+        (("retention.ms", 0, None), ErrorCode::InvalidRequest),
+        (("retention.ms", 9, Some("1")), ErrorCode::InvalidRequest),
+    ] {
+        for only_ask in [true, false] {
+            assert_eq!(incrementally(client, &[change], only_ask), refusal, "{change:?}");
+        }
+    }
+    // The older API replaces all.
+    let alteration = Alteration { name: "segment.bytes".into(), value: Some("1048576".into()) };
+    let resource =
+        AlterConfigsResource { resource_type: 2, resource_name: "set".into(), configs: vec![alteration] };
+    let request = AlterConfigsRequest { resources: vec![resource], validate_only: false };
+    assert_eq!(client.ask::<kafka::AlterConfigs>(2, &request).responses[0].error_code, 0);
+    assert_eq!(value(client, "segment.bytes"), ("1048576".to_owned(), TOPIC));
+    assert_eq!(value(client, "cleanup.policy").1, DEFAULT);
+
+    assert_eq!(described(client, 2, "absent").0, ErrorCode::UnknownTopicOrPartition);
+    let (found, configs) = described(client, 4, "1");
+    assert_eq!(found, ErrorCode::None);
+    assert!(configs.iter().any(|config| config.name.as_str() == "num.partitions" && config.read_only));
+    assert_eq!(described(client, 4, "2").0, ErrorCode::InvalidRequest);
+    assert_eq!(described(client, 99, "x").0, ErrorCode::InvalidRequest);
+    broker.stop();
+}
+
+#[test]
+fn partitions_are_added_and_described_page_by_page() {
+    let data = DataFolder::new("kafka-partitions");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    for name in ["a", "b", "c"] {
+        client.create_topic(name, 3);
+    }
+    let grow = |client: &mut KafkaClient, name: &str, count, validate_only| {
+        let topic = CreatePartitionsTopic { name: name.into(), count, assignments: None };
+        let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 1, validate_only };
+        code(client.ask::<kafka::CreatePartitions>(3, &request).results[0].error_code)
+    };
+    assert_eq!(grow(&mut client, "b", 5, true), ErrorCode::None);
+    assert_eq!(grow(&mut client, "b", 5, false), ErrorCode::None);
+    for count in [5, 4, 0, -1] {
+        assert_eq!(grow(&mut client, "b", count, false), ErrorCode::InvalidPartitions, "{count}");
+    }
+    assert_eq!(grow(&mut client, "absent", 5, false), ErrorCode::UnknownTopicOrPartition);
+
+    let mut request = DescribeTopicPartitionsRequest { response_partition_limit: 4, ..Default::default() };
+    let (mut found, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = client.ask::<kafka::DescribeTopicPartitions>(0, &request);
+        pages += 1;
+        for topic in &page.topics {
+            assert!(!topic.partitions.is_empty());
+            let name = topic.name.as_ref().unwrap().to_string();
+            found.extend(topic.partitions.iter().map(|partition| (name.clone(), partition.partition_index)));
+        }
+        if page.next_cursor.0.is_none() {
+            break;
+        }
+        request.cursor = Nullable(page.next_cursor.0);
+    }
+    let all = [("a", 3), ("b", 5), ("c", 3)];
+    let all: Vec<(String, i32)> =
+        all.iter().flat_map(|(name, count)| (0..*count).map(|index| ((*name).to_owned(), index))).collect();
+    assert_eq!((found, pages), (all, 3));
+
+    let cluster = client.ask::<kafka::DescribeCluster>(1, &DescribeClusterRequest::default());
+    assert_eq!((cluster.error_code, cluster.brokers.len(), cluster.controller_id), (0, 2, 0));
+    let controllers = DescribeClusterRequest { endpoint_type: 2, ..Default::default() };
+    let refused = client.ask::<kafka::DescribeCluster>(1, &controllers);
+    assert_eq!(code(refused.error_code), ErrorCode::UnsupportedEndpointType);
+    broker.stop();
+}
