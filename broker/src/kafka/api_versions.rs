@@ -102,6 +102,23 @@ mod tests {
         }
     }
 
+    /// Who has the document has no code.
+    #[test]
+    fn the_compatibility_document_has_what_is_served_and_nothing_else() {
+        let document = include_str!("../../../docs/kafka-compatibility.md");
+        let rows = document.lines().filter(|line| line.starts_with("| ")).skip(1);
+        let rows: Vec<String> =
+            rows.map(|row| row.split('|').take(4).collect::<Vec<_>>().join("|")).collect();
+        let served: Vec<String> = SERVED
+            .iter()
+            .map(|api| format!("| {:?} | {} | {}-{} ", api.key, api.key.number(), api.from, api.to))
+            .collect();
+        let mut sorted = SERVED.to_vec();
+        sorted.sort_by_key(|api| api.key);
+        assert_eq!(sorted, SERVED, "in the order of their numbers");
+        assert_eq!(rows, served);
+    }
+
     #[test]
     fn versions_that_are_told_are_served_but_for_the_oldest_of_produce() {
         for api in SERVED {
