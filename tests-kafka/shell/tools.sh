@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# The command-line tools of Apache Kafka, as its quick-start and operations pages use them.
+set -euo pipefail
+. "$(dirname "$0")/kit.sh" kafka-tools "$@"
+
+tools=$(cd "$(dirname "$0")/../../scripts" && pwd)/apache-kafka
+# Short runs: quick to start matters more than quick to run.
+export KAFKA_JVM_OPTIONS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+tool() {
+  local name=$1
+  shift
+  timeout 60 "$tools" tool "$name" "$@"
+}
+server=(--bootstrap-server "$bootstrap")
+
+# wants PATTERN: what is read has it, or it is said what was there.
+wants() {
+  local text
+  text=$(cat)
+  grep -qE -e "$1" <<<"$text" || { echo "no '$1' in: $text"; return 1; }
+}
+
+create() { tool kafka-topics "${server[@]}" --create --topic "$1" --partitions "${2:-4}" "${@:3}" >/dev/null; }
+
+topics() {
+  local topic
+  topic=$(name topics)
+  create "$topic" 4 --config retention.ms=3600000
+  tool kafka-topics "${server[@]}" --list | wants "^$topic$"
+  tool kafka-topics "${server[@]}" --describe --topic "$topic" >"$folder/described"
+  wants 'PartitionCount: 4.*ReplicationFactor: 1.*retention.ms=3600000' <"$folder/described"
+  same "its partitions with a leader" "$(grep -cE 'Partition: [0-3].*Leader: [0-9]' "$folder/described")" 4
+  ! create "$topic" 4 2>"$folder/again" && wants TopicExistsException <"$folder/again"
+  tool kafka-topics "${server[@]}" --delete --topic "$topic"
+  gone() { ! tool kafka-topics "${server[@]}" --list | grep -q "^$topic$"; }
+  until_true 20 gone
+}
+
+topics_described_all() { tool kafka-topics "${server[@]}" --describe --unavailable-partitions; }
+
+partitions_added() {
+  local topic
+  topic=$(name more)
+  create "$topic" 1
+  tool kafka-topics "${server[@]}" --alter --topic "$topic" --partitions 4
+  four() { tool kafka-topics "${server[@]}" --describe --topic "$topic" | wants 'PartitionCount: 4'; }
+  until_true 20 four
+}
+
+# Lines of headers, key, value.
+console_records() { records | awk -F'\t' '{ printf "number:%d,empty:\t%s\t%s\n", NR - 1, $1, $2 }'; }
+
+produce() {
+  local topic=$1
+  shift
+  console_records | tool kafka-console-producer "${server[@]}" --topic "$topic" "$@" \
+    --property parse.headers=true --property parse.key=true --property key.separator=$'\t'
+}
+
+consume() {
+  tool kafka-console-consumer "${server[@]}" --timeout-ms 15000 --property print.headers=true --property print.key=true "$@" 2>"$folder/consumer.log"
+}
+
+# One partition: each tool is a second of a machine that starts.
+console_compressed() {
+  local topic
+  topic=$(name console)
+  create "$topic" 1
+  produce "$topic" --compression-codec "$1"
+  consume --topic "$topic" --partition 0 --offset earliest --max-messages "$count" >"$folder/found"
+  console_records >"$folder/expected"
+  same_file "the records" "$folder/found" "$folder/expected"
+}
+
+console() {
+  local topic partition end
+  topic=$(name console)
+  create "$topic"
+  produce "$topic"
+  : >"$folder/found"
+  # GetOffsetShell tells how many there are of each: TOPIC:PARTITION:OFFSET
+  tool kafka-get-offsets "${server[@]}" --topic "$topic" >"$folder/ends"
+  same "the number of partitions" "$(wc -l <"$folder/ends")" 4
+  while IFS=: read -r _ partition end; do
+    [ "$end" -gt 0 ] || { echo "partition $partition is empty"; return 1; }
+    consume --topic "$topic" --partition "$partition" --offset earliest --max-messages "$end" >"$folder/partition"
+    # Within a partition the order is the one they were sent in.
+    sed 's/number:\([0-9]*\),.*/\1/' "$folder/partition" >"$folder/order"
+    sort -nc "$folder/order"
+    cat "$folder/partition" >>"$folder/found"
+  done <"$folder/ends"
+  sort "$folder/found" >"$folder/sorted"
+  console_records | sort >"$folder/expected"
+  same_file "the records" "$folder/sorted" "$folder/expected"
+}
+
+from_beginning() {
+  local topic
+  topic=$(name beginning)
+  create "$topic"
+  produce "$topic"
+  # In a group of its own, as the quick-start page has it.
+  consume --topic "$topic" --from-beginning --max-messages "$count" | sort >"$folder/found"
+  console_records | sort >"$folder/expected"
+  same_file "the records" "$folder/found" "$folder/expected"
+}
+
+offsets() {
+  local topic
+  topic=$(name offsets)
+  create "$topic" 1
+  produce "$topic"
+  get() { tool kafka-get-offsets "${server[@]}" --topic "$topic" "$@"; }
+  same latest "$(get --time latest)" "$topic:0:$count"
+  same earliest "$(get --time earliest)" "$topic:0:0"
+  same "by a time before all" "$(get --time 1000)" "$topic:0:0"
+  get --time max-timestamp | wants "^$topic:0:[0-9]+$"
+  [ "$1" = all ] || return 0
+  echo "{\"partitions\": [{\"topic\": \"$topic\", \"partition\": 0, \"offset\": 100}], \"version\": 1}" >"$folder/cut"
+  tool kafka-delete-records "${server[@]}" --offset-json-file "$folder/cut" | wants 'low_watermark: 100'
+  same "earliest after the cut" "$(get --time earliest)" "$topic:0:100"
+}
+
+versions() { tool kafka-broker-api-versions "${server[@]}" | wants 'Fetch\(1\)'; }
+
+cluster_id() { tool kafka-cluster cluster-id "${server[@]}" | wants 'Cluster ID: .+'; }
+
+log_dirs() {
+  local topic
+  topic=$(name dirs)
+  create "$topic"
+  tool kafka-log-dirs "${server[@]}" --describe --topic-list "$topic" | wants "\"partition\":\"$topic-3\""
+}
+
+configs() {
+  local topic
+  topic=$(name configs)
+  create "$topic"
+  tool kafka-configs "${server[@]}" --alter --entity-type topics --entity-name "$topic" --add-config retention.ms=7200000
+  described() { tool kafka-configs "${server[@]}" --describe --entity-type topics --entity-name "$topic" "$@"; }
+  shown() { described | wants 'retention.ms=7200000.*DYNAMIC_TOPIC_CONFIG'; }
+  until_true 20 shown
+  described --all | wants 'cleanup.policy=delete'
+  tool kafka-configs "${server[@]}" --alter --entity-type topics --entity-name "$topic" --delete-config retention.ms
+  hidden() { ! described | grep -q retention.ms=7200000; }
+  until_true 20 hidden
+}
+
+groups() {
+  local topic group
+  topic=$(name groups) group=$(name groups)
+  create "$topic"
+  produce "$topic"
+  consume --topic "$topic" --group "$group" --from-beginning --max-messages "$count" >"$folder/found"
+  same "the records read" "$(wc -l <"$folder/found")" "$count"
+  of_groups() { tool kafka-consumer-groups "${server[@]}" "$@"; }
+  of_groups --list | wants "^$group$"
+  tool kafka-groups "${server[@]}" --list | wants "^$group "
+  of_groups --describe --group "$group" >"$folder/described"
+  # Topic, partition, offset, end, lag.
+  same "its lag" "$(awk -v topic="$topic" '$2 == topic { lag += $6; lines++ } END { print lines, lag }' "$folder/described")" "4 0"
+  of_groups --describe --group "$group" --state | wants Empty
+  of_groups --reset-offsets --group "$group" --topic "$topic" --to-earliest --execute >"$folder/reset"
+  of_groups --describe --group "$group" >"$folder/described"
+  same "its lag after the reset" "$(awk -v topic="$topic" '$2 == topic { lag += $6 } END { print lag }' "$folder/described")" "$count"
+  of_groups --delete-offsets --group "$group" --topic "$topic"
+  of_groups --delete --group "$group"
+  ! of_groups --list | grep -q "^$group$"
+}
+
+performance() {
+  local topic
+  topic=$(name perf)
+  create "$topic"
+  tool kafka-producer-perf-test --topic "$topic" --num-records 20000 --record-size 1000 --throughput -1 \
+    --producer-props "bootstrap.servers=$bootstrap" acks=all | wants '^20000 records sent'
+  tool kafka-get-offsets "${server[@]}" --topic "$topic" | awk -F: '{ sum += $3 } END { print sum }' | wants '^20000$'
+}
+
+consumer_performance() {
+  local topic
+  topic=$(name perf)
+  create "$topic"
+  tool kafka-producer-perf-test --topic "$topic" --num-records 20000 --record-size 1000 --throughput -1 \
+    --producer-props "bootstrap.servers=$bootstrap" acks=all >/dev/null
+  # The fifth figure is the number of records.
+  tool kafka-consumer-perf-test "${server[@]}" --topic "$topic" --messages 20000 --hide-header | wants '^[^,]+, [^,]+, [^,]+, [^,]+, 20000,'
+}
+
+latency() {
+  local topic
+  topic=$(name latency)
+  create "$topic" 1
+  # The older, positional form: server, topic, messages, acks, bytes.
+  tool kafka-e2e-latency "$bootstrap" "$topic" 200 all 1000 | wants 'Percentiles: 50th = '
+}
+
+verifiable() {
+  local topic
+  topic=$(name verifiable)
+  create "$topic"
+  tool kafka-verifiable-producer "${server[@]}" --topic "$topic" --max-messages 1000 | wants '"acked":1000'
+  tool kafka-verifiable-consumer "${server[@]}" --topic "$topic" --group-id "$(name verifiable)" --reset-policy earliest --max-messages 1000 |
+    wants '"name":"shutdown_complete"'
+}
+
+check "api versions" core versions
+check "cluster id" core cluster_id
+check "topics created, listed, described, deleted" core topics
+check "unavailable partitions" core topics_described_all
+check "console, defaults" core console
+for codec in none gzip snappy lz4 zstd; do check "console, $codec" core console_compressed "$codec"; done
+check "offsets" core offsets some
+check "producer performance" core performance
+check "end to end latency" core latency
+check "console from the beginning" group from_beginning
+check "consumer performance" group consumer_performance
+check "consumer groups" group groups
+check "verifiable producer and consumer" group verifiable
+check "configs" configs configs
+check "partitions added" admin partitions_added
+check "offsets and records deleted" admin offsets all
+check "log dirs" admin log_dirs
+exit $((failed > 0))
