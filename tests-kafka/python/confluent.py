@@ -41,8 +41,17 @@ def create(purpose: str, partitions: int = PARTITIONS, **more) -> str:
 
 def until_led(topic: str, partitions: int):
     """A broker may know of a partition before it leads it; what is sent then may be overtaken by what is sent next."""
-    latest = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-    until("every partition is led", lambda: all(not one.exception(20) for one in admin.list_offsets(latest).values()))
+    consumer = reader()
+
+    def led(partition: int) -> bool:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=5) is not None
+        except KafkaException:
+            return False
+
+    for partition in range(partitions):
+        until(f"partition {partition} is led", lambda: led(partition))
+    consumer.close()
 
 
 class Sender:

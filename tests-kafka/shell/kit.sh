@@ -45,7 +45,9 @@ check() {
     printf 'ok     %s: %s (%d.%s s)\n' "$client" "$title" "$((10#${took%???}))" "${took: -3:1}"
   else
     failed=$((failed + 1))
-    printf 'FAILED %s: %s: exit code %s: %s\n' "$client" "$title" "$code" "$(tail -n 5 <<<"$output" | tr '\n' ' ' | cut -c1-400)"
+    # Of a Java stack trace only what is said, not where.
+    output=$(grep -vE '^[[:space:]]+at ' <<<"$output" | tail -n 5 | tr '\n' ' ' | cut -c1-500)
+    printf 'FAILED %s: %s: exit code %s: %s\n' "$client" "$title" "$code" "$output"
   fi
 }
 

@@ -212,8 +212,8 @@ check "console, defaults" core console
 for codec in none gzip snappy lz4 zstd; do check "console, $codec" core console_compressed "$codec"; done
 check "offsets" core offsets some
 check "producer performance" core performance
-check "end to end latency" core latency
 check "console from the beginning" group from_beginning
+check "end to end latency" group latency
 check "consumer performance" group consumer_performance
 check "consumer groups" group groups
 check "verifiable producer and consumer" group verifiable
