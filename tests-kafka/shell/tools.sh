@@ -204,6 +204,60 @@ verifiable() {
     wants '"name":"shutdown_complete"'
 }
 
+# The word count of the Streams quick-start: the last figure of a word is how often it came.
+streams() {
+  local input output
+  input=$(name streams-input) output=$(name streams-output)
+  create "$input" 2
+  create "$output" 1 --config cleanup.policy=compact
+  cat >"$folder/streams" <<END
+bootstrap.servers=$bootstrap
+application.id=$(name streams)
+state.dir=$folder/state
+commit.interval.ms=200
+END
+  "$tools" tool "$(dirname "$tools")/../tests-kafka/apache-kafka/WordCount.java" "$folder/streams" "$input" "$output" \
+    >"$folder/streams.log" 2>&1 &
+  demo=$!
+  trap 'kill $demo; wait $demo || true' EXIT
+  printf '%s\n' "all streams lead to kafka" "hello kafka streams" "join kafka summit" |
+    tool kafka-console-producer "${server[@]}" --topic "$input"
+  counted() {
+    # It ends with an error when nothing more comes.
+    tool kafka-console-consumer "${server[@]}" --topic "$output" --partition 0 --offset earliest --timeout-ms 2000 \
+      --property print.key=true >"$folder/counted" 2>/dev/null || true
+    grep -qx $'kafka\t3' "$folder/counted"
+  }
+  until_true 45 counted || { tail -n 3 "$folder/streams.log"; return 1; }
+}
+
+# A file through a topic into another, as in the Connect quick-start.
+connect() {
+  local topic
+  topic=$(name connect)
+  seq -f 'line %g' 100 >"$folder/source.txt"
+  mkdir "$folder/plugins"
+  ln -s "$("$tools" install)"/connect-file-*.jar "$folder/plugins/"
+  cat >"$folder/worker" <<END
+bootstrap.servers=$bootstrap
+key.converter=org.apache.kafka.connect.storage.StringConverter
+value.converter=org.apache.kafka.connect.storage.StringConverter
+offset.storage.file.filename=$folder/offsets
+offset.flush.interval.ms=500
+listeners=http://127.0.0.1:0
+plugin.path=$folder/plugins
+plugin.discovery=service_load
+END
+  printf '%s\n' name=source connector.class=org.apache.kafka.connect.file.FileStreamSourceConnector tasks.max=1 \
+    "file=$folder/source.txt" "topic=$topic" >"$folder/source"
+  printf '%s\n' "name=$(name sink)" connector.class=org.apache.kafka.connect.file.FileStreamSinkConnector tasks.max=1 \
+    "file=$folder/sink.txt" "topics=$topic" >"$folder/sink"
+  "$tools" tool connect-standalone "$folder/worker" "$folder/source" "$folder/sink" >"$folder/connect.log" 2>&1 &
+  worker=$!
+  trap 'kill $worker; wait $worker || true' EXIT
+  until_true 50 cmp -s "$folder/source.txt" "$folder/sink.txt" || { tail -n 3 "$folder/connect.log"; return 1; }
+}
+
 check "api versions" core versions
 check "cluster id" core cluster_id
 check "topics created, listed, described, deleted" core topics
@@ -217,6 +271,8 @@ check "end to end latency" group latency
 check "consumer performance" group consumer_performance
 check "consumer groups" group groups
 check "verifiable producer and consumer" group verifiable
+check "streams, word count" group streams
+check "connect, file to file" group connect
 check "configs" configs configs
 check "partitions added" admin partitions_added
 check "offsets and records deleted" admin offsets all
