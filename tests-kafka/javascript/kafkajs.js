@@ -144,7 +144,7 @@ async function large() {
 
 async function tooLarge() {
   const topic = await create("toolarge", 1);
-  await assert.rejects(send(topic, [{ value: "x".repeat(3_000_000) }]), { type: "MESSAGE_TOO_LARGE" });
+  await assert.rejects(send(topic, [{ value: "x".repeat(9_000_000) }]), { type: "MESSAGE_TOO_LARGE" });
 }
 
 async function offsets() {

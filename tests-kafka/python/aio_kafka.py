@@ -189,9 +189,9 @@ async def large():
 
 async def too_large():
     topic = await create("toolarge", 1)
-    async with started(AIOKafkaProducer(**server, max_request_size=4_000_000)) as producer:
-        sent = producer.send_and_wait(topic, value=b"x" * 3_000_000)
-        await refused("a record of 3 MB", "MessageSizeTooLargeError", sent)
+    async with started(AIOKafkaProducer(**server, max_request_size=10_000_000)) as producer:
+        sent = producer.send_and_wait(topic, value=b"x" * 9_000_000)
+        await refused("a record of 9 MB", "MessageSizeTooLargeError", sent)
 
 
 async def offsets_listed():

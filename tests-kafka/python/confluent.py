@@ -209,9 +209,9 @@ def large():
 
 def too_large():
     topic = create("toolarge", 1)
-    sender = Sender(**{"message.max.bytes": 4_000_000})
-    send = lambda: sender.send_value(topic, value=b"x" * 3_000_000)  # noqa: E731
-    refused("a record of 3 MB", "too large", send)
+    sender = Sender(**{"message.max.bytes": 10_000_000})
+    send = lambda: sender.send_value(topic, value=b"x" * 9_000_000)  # noqa: E731
+    refused("a record of 9 MB", "too large", send)
 
 
 def offsets_listed():

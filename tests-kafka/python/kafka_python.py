@@ -150,9 +150,9 @@ def large():
 
 def too_large():
     topic = create("toolarge", 1)
-    with KafkaProducer(**server, max_request_size=4_000_000) as producer:
-        sent = producer.send(topic, value=b"x" * 3_000_000)
-        refused("a record of 3 MB", "MessageSizeTooLargeError", lambda: sent.get(timeout=30))
+    with KafkaProducer(**server, max_request_size=10_000_000) as producer:
+        sent = producer.send(topic, value=b"x" * 9_000_000)
+        refused("a record of 9 MB", "MessageSizeTooLargeError", lambda: sent.get(timeout=30))
 
 
 def offsets_listed():

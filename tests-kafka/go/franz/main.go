@@ -294,10 +294,10 @@ func (program *program) tooLarge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := program.client(kgo.ProducerBatchMaxBytes(4_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	client := program.client(kgo.ProducerBatchMaxBytes(10_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	defer client.Close()
-	err = client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(strings.Repeat("x", 3_000_000))}).FirstErr()
-	return kit.Refused("a record of 3 MB", err, kerr.MessageTooLarge)
+	err = client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(strings.Repeat("x", 9_000_000))}).FirstErr()
+	return kit.Refused("a record of 9 MB", err, kerr.MessageTooLarge)
 }
 
 func (program *program) offsetsListed(ctx context.Context) error {

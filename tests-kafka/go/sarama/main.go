@@ -308,10 +308,10 @@ func (program *program) tooLarge(context.Context) error {
 		return err
 	}
 	config := program.config()
-	config.Producer.MaxMessageBytes = 4_000_000
-	value := sarama.StringEncoder(strings.Repeat("x", 3_000_000))
+	config.Producer.MaxMessageBytes = 10_000_000
+	value := sarama.StringEncoder(strings.Repeat("x", 9_000_000))
 	_, err = program.sendOne(&sarama.ProducerMessage{Topic: topic, Value: value}, config)
-	return kit.Refused("a record of 3 MB", err, sarama.ErrMessageSizeTooLarge)
+	return kit.Refused("a record of 9 MB", err, sarama.ErrMessageSizeTooLarge)
 }
 
 func (program *program) listOffsets(topic string, time int64) ([]int64, error) {
