@@ -210,9 +210,9 @@ final class JavaClient {
 
     private void tooLarge() throws Exception {
         String topic = create("toolarge", 1);
-        Map<String, Object> config = Map.of("max.request.size", 4_000_000);
-        Kit.refused("a record of 3 MB", RecordTooLargeException.class,
-                () -> send(List.of(new ProducerRecord<>(topic, new byte[3_000_000])), config));
+        Map<String, Object> config = Map.of("max.request.size", 10_000_000);
+        Kit.refused("a record of 9 MB", RecordTooLargeException.class,
+                () -> send(List.of(new ProducerRecord<>(topic, new byte[9_000_000])), config));
     }
 
     private void offsetsListed() throws Exception {

@@ -102,6 +102,9 @@ fn described(shard: &Shard, topic: &Topic, first: usize, count: usize) -> Descri
                 leader_epoch: partition.leader_epoch,
                 replica_nodes: vec![leader_id],
                 isr_nodes: vec![leader_id],
+                // Null is allowed, and the Java client falls over it.
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
                 ..Default::default()
             }
         });

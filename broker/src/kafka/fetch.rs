@@ -72,7 +72,9 @@ pub(super) async fn fetch(connection: &Rc<Connection>, call: &Call<'_>, request:
     let (mut topics, mut wanted) = open(connection, call, &request);
     let whole = topics.iter().flat_map(|topic| &topic.partitions);
     let is_refused = whole.filter(|partition| partition.error_code != 0).count() > 0;
-    let bytes_min = if is_refused { 0 } else { usize::try_from(request.min_bytes).unwrap_or(0) };
+    // A fetch of nothing is how the Java client takes its leave: it waits for nothing.
+    let bytes_min =
+        if is_refused || wanted.is_empty() { 0 } else { usize::try_from(request.min_bytes).unwrap_or(0) };
     let read = read(connection, &request, bytes_min, deadline, &mut topics, &mut wanted).await;
     let Some((pass, held)) = read else {
         return answer_of(call, &FetchResponse::default());

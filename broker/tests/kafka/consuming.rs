@@ -149,6 +149,9 @@ fn what_cannot_be_read_says_why() {
     let session = FetchRequest { session_id: 5, session_epoch: 1, ..fetch_from("errors", 0, 0) };
     let response = client.ask::<kafka::Fetch>(11, &session);
     assert_eq!(response.error_code, ErrorCode::FetchSessionIdNotFound.number());
+    // The Java client asks for nothing at its end.
+    let nothing = FetchRequest { max_wait_ms: 60_000, min_bytes: 1, ..Default::default() };
+    assert_eq!(client.ask::<kafka::Fetch>(13, &nothing).topics.len(), 0);
     // A session that is asked for is declined.
     let session = FetchRequest { session_epoch: 0, ..fetch_from("errors", 0, 0) };
     let response = client.ask::<kafka::Fetch>(11, &session);

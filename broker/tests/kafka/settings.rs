@@ -129,6 +129,8 @@ fn partitions_are_added_and_described_page_by_page() {
         pages += 1;
         for topic in &page.topics {
             assert!(!topic.partitions.is_empty());
+            // Kafka's own client takes no null here.
+            assert!(topic.partitions.iter().all(|partition| partition.eligible_leader_replicas.is_some()));
             let name = topic.name.as_ref().unwrap().to_string();
             found.extend(topic.partitions.iter().map(|partition| (name.clone(), partition.partition_index)));
         }
