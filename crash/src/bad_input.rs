@@ -5,6 +5,7 @@
 
 mod batches;
 mod garbage;
+mod kafka;
 mod load;
 mod slow;
 mod witness;
@@ -24,6 +25,7 @@ const NOISY_CONNECTIONS: u64 = 300;
 const HALF_FRAMES: u64 = 300;
 const GREEDY_CONNECTIONS: u64 = 500;
 const SLOW_READERS: u64 = 50;
+const PATIENT_READERS: u64 = 50;
 const SLOW_WRITERS: u64 = 100;
 /// What the slow readers do not take.
 const UNREAD_BATCHES: usize = 64;
@@ -104,7 +106,26 @@ impl Stage {
             slow::reader(&address, topic_id)
         })?;
         self.slow_writers(&address)?;
+        self.act_kafka(&address, seed)?;
         self.hold("idle connections", idle, || TcpStream::connect(&address).context("an idle connection"))
+    }
+
+    fn act_kafka(&mut self, address: &str, seed: &mut Seed) -> Result<()> {
+        let topic_id = self.topic_id;
+        self.hold("Kafka: random requests", NOISY_CONNECTIONS, || kafka::noise(address, seed))?;
+        for _ in 0..GREEDY_CONNECTIONS {
+            kafka::announce_too_much(address)?;
+        }
+        self.end_of_act("Kafka: 90 MB announced by each of 500, one after the other")?;
+        self.hold("Kafka: 16 MiB announced by each of 500 at once", GREEDY_CONNECTIONS, || {
+            kafka::announce_largest(address)
+        })?;
+        self.hold("Kafka: 50 that wait for 3,000 partitions", PATIENT_READERS, || {
+            kafka::patient(address, topic_id)
+        })?;
+        self.hold("Kafka: 50 that ask for megabytes and take none", SLOW_READERS, || {
+            kafka::reader(address, topic_id)
+        })
     }
 
     fn hold(&mut self, act: &str, count: u64, mut one: impl FnMut() -> Result<TcpStream>) -> Result<()> {

@@ -22,6 +22,7 @@ use wire::kafka::{
     encode_response,
 };
 
+use super::ELEMENT_BYTES;
 use super::connection::Connection;
 use super::errors::kafka_code;
 use super::offsets::check_epoch;
@@ -31,13 +32,14 @@ use crate::connection::{Held, Life};
 use crate::handlers::PartitionReader;
 use crate::limits;
 use crate::request::{BatchRun, PartitionName};
+use crate::shard::Reservation;
 
 /// Readers that a connection keeps from one fetch for the next.
 const READERS_KEPT_MAX: usize = 128;
-/// What a fetch that waits takes for each of its partitions: what is asked, the reader, its wait, the answer.
-const PARTITION_BYTES: usize = 640;
 /// Partitions of a fetch whose memory is a connection's own.
 const PARTITIONS_FREE: usize = 16;
+/// How long a fetch waits that has no memory to wait with: its client asks again, and not at once.
+const WAIT_WITHOUT_MEMORY: Duration = Duration::from_millis(100);
 
 /// One partition of a fetch.
 struct Wanted {
@@ -55,19 +57,34 @@ struct Pass {
     failed: bool,
 }
 
-pub(super) async fn fetch(connection: &Rc<Connection>, call: &Call<'_>, request: FetchRequest) -> Answer {
+/// Fetches. `held` is the memory of a large request's frame.
+pub(super) async fn fetch(
+    connection: &Rc<Connection>,
+    call: &Call<'_>,
+    request: FetchRequest,
+    mut held: Option<Reservation>,
+) -> Answer {
     let shard = connection.shard();
     shard.metrics.fetch_requests.add(1);
     if request.session_id != 0 {
         let error_code = ErrorCode::FetchSessionIdNotFound.number();
         return answer_of(call, &FetchResponse { error_code, ..Default::default() });
     }
+    let mut wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let count = request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
-    let _waiting = match count.checked_sub(PARTITIONS_FREE) {
-        None | Some(0) => None,
-        Some(count) => Some(shard.request_budget.reserve(count * PARTITION_BYTES).await),
-    };
-    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let bytes = count.saturating_sub(PARTITIONS_FREE) * ELEMENT_BYTES;
+    let budget = &shard.request_budget;
+    // Half of it is for those that wait for data; those that pass through get the rest, one after the other.
+    let may_wait = bytes == 0 || budget.used() == 0 || budget.used() + bytes <= budget.bytes_max() / 2;
+    if !may_wait {
+        future::or(clock::sleep(wait.min(WAIT_WITHOUT_MEMORY)), connection.ended()).await;
+        wait = Duration::ZERO;
+    }
+    let _counted = budget.reserve(bytes).await;
+    if may_wait {
+        // Counted there from now on.
+        held = None;
+    }
     let deadline = clock::now() + wait.min(limits::FETCH_WAIT_MAX);
     let (mut topics, mut wanted) = open(connection, call, &request);
     let whole = topics.iter().flat_map(|topic| &topic.partitions);
@@ -76,14 +93,15 @@ pub(super) async fn fetch(connection: &Rc<Connection>, call: &Call<'_>, request:
     let bytes_min =
         if is_refused || wanted.is_empty() { 0 } else { usize::try_from(request.min_bytes).unwrap_or(0) };
     let read = read(connection, &request, bytes_min, deadline, &mut topics, &mut wanted).await;
-    let Some((pass, held)) = read else {
+    let Some((pass, outgoing)) = read else {
         return answer_of(call, &FetchResponse::default());
     };
+    drop(held);
     keep_readers(connection, wanted);
     shard.metrics.fetch_bytes.add(pass.bytes as u64);
     let response = FetchResponse { topics, ..Default::default() };
     let frame = encode_response::<kafka::Fetch>(call.version, call.correlation_id, &response);
-    Answer::with_batches(frame, pass.runs, held)
+    Answer::with_batches(frame, pass.runs, outgoing)
 }
 
 fn answer_of(call: &Call<'_>, response: &FetchResponse) -> Answer {

@@ -13,7 +13,7 @@
 //!
 //! Invariants:
 //! - Answers leave in the order in which their requests came.
-//! - What a request takes in memory is bounded by its frame, by [`ELEMENTS_PER_REQUEST_MAX`] and by the shard's budgets.
+//! - What a request takes in memory is bounded by its frame, by [`elements_max`] and by the shard's budgets.
 //! - A request that cannot be read closes the connection, as Kafka does: the protocol has no answer for it.
 //!
 //! Source: <https://kafka.apache.org/protocol>; what differs from Kafka: docs/kafka-compatibility.md.
@@ -41,8 +41,17 @@ use crate::connection::Connections;
 pub use api_versions::{SERVED, ServedApi};
 pub(crate) use serve::serve_connection;
 
-/// Elements of all arrays of one request: more than a client has partitions at one shard.
+/// Elements of all arrays of one request at most: more than a client has partitions at one shard.
 pub const ELEMENTS_PER_REQUEST_MAX: usize = 20_000;
+/// So many are taken also where memory is scarce.
+const ELEMENTS_PER_REQUEST_MIN: usize = 1_000;
+/// What an element of a request takes until it is answered: what was asked, a reader and its wait, the answer.
+const ELEMENT_BYTES: usize = 640;
+
+/// Elements that a request to this broker may have: as many as the memory for requests that wait has room for.
+pub fn elements_max(config: &crate::Config) -> usize {
+    (config.request_bytes_max() / ELEMENT_BYTES).clamp(ELEMENTS_PER_REQUEST_MIN, ELEMENTS_PER_REQUEST_MAX)
+}
 
 /// A shared port knows Kafka's protocol by the first byte: of a frame's length, which is below 112 MiB.
 pub(crate) const fn is_first_byte(byte: u8) -> bool {

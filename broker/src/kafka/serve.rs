@@ -13,13 +13,13 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    ELEMENTS_PER_REQUEST_MAX, KafkaService, api_versions, cluster, configs, fetch, metadata, offsets,
-    produce, producer_ids, send, topics,
+    KafkaService, api_versions, cluster, configs, elements_max, fetch, metadata, offsets, produce,
+    producer_ids, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
 use crate::session::{Principal, Session, shortened};
-use crate::shard::Shard;
+use crate::shard::{Reservation, Shard};
 
 /// Requests between two looks at whether others wait for the executor.
 const REQUESTS_PER_TURN: u32 = 64;
@@ -141,7 +141,7 @@ async fn wait_to_serve(connection: &Connection) -> Result<(), Ended> {
 /// One request, to its end; a produce request to where all its batches are with their logs. How many batches there were.
 async fn handle(connection: &Rc<Connection>, frame: Frame, received_at: Instant) -> Result<u64, Ended> {
     let Frame { bytes, overhead, held } = frame;
-    let mut from = Reader::with_elements_max(bytes, ELEMENTS_PER_REQUEST_MAX);
+    let mut from = Reader::with_elements_max(bytes, elements_max(&connection.shard().config));
     let header = RequestHeader::read(&mut from).map_err(refused)?;
     let known = ApiKey::from_number(header.key).filter(|key| api_versions::is_served(*key, header.version));
     let Some(key) = known else {
@@ -169,8 +169,7 @@ async fn handle(connection: &Rc<Connection>, frame: Frame, received_at: Instant)
     }
     connection.shard().metrics.control_requests.add(1);
     // Boxed: a connection that produces, or is idle, has no room for what the others need.
-    let answer = Box::pin(answer(connection, key, header, from)).await?;
-    drop(held);
+    let answer = Box::pin(answer(connection, key, header, from, held)).await?;
     connection.answer(answer);
     Ok(0)
 }
@@ -184,6 +183,7 @@ async fn answer(
     key: ApiKey,
     header: RequestHeader,
     mut from: Reader,
+    held: Option<Reservation>,
 ) -> Result<Answer, Ended> {
     let RequestHeader { version, correlation_id, client_id, .. } = header;
     if key == ApiKey::ApiVersions {
@@ -198,7 +198,8 @@ async fn answer(
     match key {
         ApiKey::Fetch => {
             let request = decode_request::<kafka::Fetch>(&mut from, version).map_err(refused)?;
-            Ok(fetch::fetch(connection, call, request).await)
+            drop(from);
+            Ok(fetch::fetch(connection, call, request, held).await)
         }
         ApiKey::ListOffsets => reply::<kafka::ListOffsets>(call, from, offsets::list).await,
         ApiKey::Metadata => reply::<kafka::Metadata>(call, from, metadata::answer).await,

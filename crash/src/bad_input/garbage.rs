@@ -19,7 +19,7 @@ const PAYLOAD_LENGTH: usize = 28;
 const CRC: usize = 36;
 
 /// Longer than an honest answer takes beside 500 other connections; a broker that is silent for longer hangs.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// The requests a client may send.
 const REQUESTS: [MessageKind; 12] = [
