@@ -4,6 +4,7 @@ mod connection;
 mod ledger;
 mod load;
 mod process;
+mod producing;
 mod retry;
 
 pub(crate) use connection::Connection;

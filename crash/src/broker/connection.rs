@@ -15,7 +15,7 @@ use wire::native::{
 };
 
 /// A broker that says nothing for so long hangs.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
 const FETCH_BYTES: u32 = 4 << 20;
 
 pub(crate) struct Frame {

@@ -1,6 +1,6 @@
 //! Producers whose every record can be known again: its value follows from who sent it as which number.
 //!
-//! They are idempotent, and at times drop their connection with requests under way: what was not answered is sent again,
+//! Every second one speaks Kafka's protocol. They are idempotent, and at times drop their connection with requests under way: what was not answered is sent again,
 //! in its order. A retry that is stored twice shows as a record that comes twice.
 //!
 //! What was refused is given up, and its partition goes on under the producer's next epoch. The number of a refused batch
@@ -13,15 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use uuid::Uuid;
 use wire::batch::{BatchBuilder, Compression, ProducerStamp, RecordRef};
-use wire::codes::ErrorCode;
-use wire::frame::MessageKind;
-use wire::native::{Produce, ProduceAcks};
+use wire::native::Produce;
 
 use super::connection::Connection;
+use super::producing::{Outcome, Producing, Refusal};
 use crate::clock::now_ns;
 use crate::seed::Seed;
 
@@ -182,7 +181,7 @@ impl<'a> Producer<'a> {
     }
 
     fn produce(&mut self, options: &LoadOptions, stop: &AtomicBool) -> Result<()> {
-        let mut connection = Connection::open(&options.address)?;
+        let mut connection = self.connect(&options.address)?;
         while !stop.load(Ordering::Relaxed) {
             let (topic_id, partitions) =
                 options.topics[self.seed.below(options.topics.len() as u64) as usize];
@@ -191,7 +190,7 @@ impl<'a> Producer<'a> {
                 self.receive(&mut connection)?;
             }
             let batch = self.next_batch(place)?;
-            let id = batch.send(&mut connection)?;
+            let id = connection.send(&batch)?;
             self.in_flight.insert(id, batch);
             if self.seed.below(1000) < DROPS_PER_MILLE {
                 drop(connection);
@@ -220,16 +219,20 @@ impl<'a> Producer<'a> {
             || self.refused.contains(&place)
     }
 
+    fn connect(&self, address: &str) -> Result<Producing> {
+        Producing::open(address, self.number % 2 == 1)
+    }
+
     /// A new connection on which everything unanswered is sent once more.
-    fn connect_again(&mut self, address: &str) -> Result<Connection> {
-        let mut connection = Connection::open(address)?;
+    fn connect_again(&mut self, address: &str) -> Result<Producing> {
+        let mut connection = self.connect(address)?;
         self.sent.reconnects += 1;
         let batches: Vec<SentBatch> = std::mem::take(&mut self.in_flight).into_values().collect();
         let mut outcome = Ok(());
         for (id_if_unsent, mut batch) in (UNSENT_FROM..).zip(batches) {
             batch.outcome_unknown = true;
             // When the broker is gone in the middle of it, the rest is not forgotten.
-            let sent = outcome.as_ref().ok().map(|()| batch.send(&mut connection));
+            let sent = outcome.as_ref().ok().map(|()| connection.send(&batch));
             let id = match sent {
                 Some(Ok(id)) => id,
                 Some(Err(error)) => {
@@ -244,25 +247,19 @@ impl<'a> Producer<'a> {
         Ok(connection)
     }
 
-    fn receive(&mut self, connection: &mut Connection) -> Result<()> {
-        let frame = connection.receive()?;
+    fn receive(&mut self, connection: &mut Producing) -> Result<()> {
+        let outcomes = connection.receive()?;
         let at_ns = now_ns();
-        if frame.header.kind == MessageKind::Error {
-            let batch = self.in_flight.remove(&frame.header.correlation_id);
-            self.refuse(&batch.context("an error about nothing")?, ErrorCode::Internal)?;
-            return Ok(());
-        }
-        if frame.header.kind != MessageKind::ProduceAcks {
-            return Ok(());
-        }
-        for ack in ProduceAcks::read(&frame.body)? {
-            let batch = self.in_flight.remove(&ack.correlation_id);
-            let mut batch = batch.context("an acknowledgement of nothing")?;
-            if !ack.code.is_none() {
-                self.refuse(&batch, ack.code)?;
-                continue;
-            }
-            batch.entry.base_offset = ack.base_offset;
+        for Outcome { id, result } in outcomes {
+            let mut batch = self.in_flight.remove(&id).context("an outcome of nothing")?;
+            let base_offset = match result {
+                Ok(base_offset) => base_offset,
+                Err(refusal) => {
+                    self.refuse(&batch, refusal);
+                    continue;
+                }
+            };
+            batch.entry.base_offset = base_offset;
             batch.entry.at_ns = at_ns;
             self.sent.acknowledged.push(batch.entry);
             self.acknowledged.fetch_add(u64::from(batch.entry.count), Ordering::Relaxed);
@@ -275,13 +272,10 @@ impl<'a> Producer<'a> {
         Ok(())
     }
 
-    fn refuse(&mut self, batch: &SentBatch, code: ErrorCode) -> Result<()> {
+    fn refuse(&mut self, batch: &SentBatch, refusal: Refusal) {
         self.sent.refused += 1;
-        self.sent.first_refusal.get_or_insert_with(|| code.to_string());
-        if code == ErrorCode::StorageFailed {
-            bail!("the batch may or may not be stored: {code}");
-        }
-        if !batch.outcome_unknown {
+        self.sent.first_refusal.get_or_insert(refusal.reason);
+        if !batch.outcome_unknown && !refusal.may_be_stored {
             let Acknowledged { producer, first_sequence, count, .. } = batch.entry;
             let records = first_sequence..first_sequence + u64::from(count);
             self.sent.not_stored.extend(records.map(|sequence| (producer, sequence)));
@@ -289,7 +283,6 @@ impl<'a> Producer<'a> {
         self.refused.insert(batch.place());
         // A broker without room is asked again, but not at full speed.
         sleep(Duration::from_millis(2));
-        Ok(())
     }
 
     /// Mostly a few small records; at times one large enough to go round the journal.
