@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use wire::kafka::{self, ApiVersionsRequest, ErrorCode};
 
 use crate::fixture::{
-    DataFolder, KafkaClient, PATIENCE, RunningBroker, batch_of, config, produce_to, produced,
+    DataFolder, KafkaClient, PATIENCE, RunningBroker, batch_of, config, fetch_from, produce_to, produced,
 };
 
 /// True if the broker closes the connection without an answer.
@@ -85,5 +85,60 @@ fn noise_of_any_kind_leaves_the_broker_well() {
     let mut client = KafkaClient::connect(broker.shared());
     let told = client.ask::<kafka::ApiVersions>(0, &ApiVersionsRequest::default());
     assert_eq!(told.error_code, 0);
+    broker.stop();
+}
+
+/// What connections hold is counted, and all of it is given back, however they end.
+#[test]
+fn connections_that_break_off_leave_nothing_counted() {
+    let data = DataFolder::new("kafka-break-off");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("broken", 2);
+    for partition in 0..2 {
+        let request = produce_to("broken", partition, batch_of(&["x".repeat(100_000)]));
+        assert_eq!(produced(&client.ask::<kafka::Produce>(9, &request)).0, ErrorCode::None);
+    }
+    for shard in broker.ready.shards.iter().cycle().take(40) {
+        let mut client = KafkaClient::connect(*shard);
+        for partition in 0..2 {
+            for _ in 0..20 {
+                // Answers that nobody reads, and one that is waited for when the connection ends.
+                client.send::<kafka::Produce>(9, &produce_to("broken", partition, batch_of(&["y"])));
+                client.send::<kafka::Fetch>(11, &fetch_from("broken", partition, 0));
+                client.send::<kafka::Metadata>(9, &kafka::MetadataRequest::default());
+            }
+        }
+        let many = (0..500).map(|_| fetch_from("broken", 0, 0).topics.remove(0).partitions.remove(0));
+        let mut waits = fetch_from("broken", 0, 0);
+        waits.topics[0].partitions =
+            many.map(|partition| kafka::FetchPartition { fetch_offset: 1 << 40, ..partition }).collect();
+        waits.max_wait_ms = 1_000;
+        client.send::<kafka::Fetch>(11, &waits);
+        // Announced, begun, and never finished.
+        client.stream.write_all(&[0, 0x10, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0xff, 0xff, 1]).unwrap();
+    }
+    drop(client);
+    let held = |broker: &RunningBroker| -> Vec<String> {
+        let json = broker.connect().describe_node();
+        let shards = json["shards"].as_array().unwrap().clone();
+        let queues = shards.iter().flat_map(|shard| shard["queues"].as_object().unwrap().clone());
+        // Who asks holds a receive buffer, perhaps, and is a request that waits.
+        const ASKING: u64 = 4 << 10;
+        let counted = ["outgoing_bytes", "answer_bytes", "request_bytes", "overhead_bytes"];
+        queues
+            .filter(|(name, gauge)| counted.contains(&name.as_str()) && gauge["used"].as_u64() > Some(ASKING))
+            .map(|(name, gauge)| format!("{name}: {}", gauge["used"]))
+            .collect()
+    };
+    let began = std::time::Instant::now();
+    loop {
+        let held = held(&broker);
+        if held.is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "still counted: {held:?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     broker.stop();
 }
