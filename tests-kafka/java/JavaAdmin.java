@@ -33,8 +33,8 @@ final class JavaAdmin {
         kit.add("configs", "configs described", this::configsDescribed);
         kit.addModern("configs", "configs altered", this::configsAltered);
         kit.add("admin", "partitions added", this::partitionsAdded);
-        kit.add("admin", "records deleted", this::recordsDeleted);
-        kit.addModern("admin", "log dirs and producers described", this::internals);
+        kit.add("delete-records", "records deleted", this::recordsDeleted);
+        kit.addModern("internals", "log dirs and producers described", this::internals);
     }
 
     private void described() throws Exception {

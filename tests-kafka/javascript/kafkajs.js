@@ -269,7 +269,7 @@ async function main() {
   kit.add("group listed, described, altered, deleted", groupListed, "group");
   kit.add("configs", configs, "configs");
   kit.add("partitions added", partitionsAdded, "admin");
-  kit.add("records deleted", recordsDeleted, "admin");
+  kit.add("records deleted", recordsDeleted, "delete-records");
   await kit.run();
 }
 

@@ -403,5 +403,5 @@ kit.add("group, consumer protocol", group_shares, "consumer", "", tag="group848"
 kit.add("group listed, described, altered, deleted", group_listed, tag="group")
 kit.add("configs", configs, tag="configs")
 kit.add("partitions added", partitions_added, tag="admin")
-kit.add("records deleted", records_deleted, tag="admin")
+kit.add("records deleted", records_deleted, tag="delete-records")
 kit.run()

@@ -275,6 +275,6 @@ check "streams, word count" group streams
 check "connect, file to file" group connect
 check "configs" configs configs
 check "partitions added" admin partitions_added
-check "offsets and records deleted" admin offsets all
-check "log dirs" admin log_dirs
+check "offsets and records deleted" delete-records offsets all
+check "log dirs" internals log_dirs
 exit $((failed > 0))

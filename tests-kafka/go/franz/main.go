@@ -53,8 +53,8 @@ func main() {
 	program.Add("group", "group listed, described, altered, deleted", program.groupListed)
 	program.Add("configs", "configs", program.configs)
 	program.Add("admin", "partitions added", program.partitionsAdded)
-	program.Add("admin", "records deleted", program.recordsDeleted)
-	program.Add("admin", "producers, log dirs and epochs described", program.described)
+	program.Add("delete-records", "records deleted", program.recordsDeleted)
+	program.Add("internals", "producers, log dirs and epochs described", program.described)
 	program.Run()
 }
 

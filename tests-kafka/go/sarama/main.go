@@ -67,7 +67,7 @@ func main() {
 	program.Add("group", "group listed, described, altered, deleted", program.groupListed)
 	program.Add("configs", "configs", program.configs)
 	program.Add("admin", "partitions added", program.partitionsAdded)
-	program.Add("admin", "records deleted", program.recordsDeleted)
+	program.Add("delete-records", "records deleted", program.recordsDeleted)
 	program.Run()
 }
 
