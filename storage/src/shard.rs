@@ -41,6 +41,8 @@ pub(crate) struct Shard {
     cache_order: RefCell<VecDeque<CacheRef>>,
     pub(crate) counters: Counters,
     pub(crate) openings: Semaphore,
+    /// Who decompresses a batch to look into it holds the one permit: it takes much memory.
+    pub(crate) decompressions: Semaphore,
     pub(crate) last_append: Cell<Instant>,
     pub(crate) gate: Gate,
 }
@@ -82,6 +84,7 @@ impl Shard {
             cache_order: RefCell::new(VecDeque::new()),
             counters: Counters::default(),
             openings: Semaphore::new(limits::OPENINGS_IN_FLIGHT),
+            decompressions: Semaphore::new(1),
             last_append: Cell::new(clock::now()),
             gate: Gate::new(),
         })

@@ -244,6 +244,26 @@ fn a_time_is_found_to_the_record_in_compressed_batches_too() {
             assert_eq!(between, (number < 4).then_some((10 * number + 10, 1_000 * number + 1_000)));
         }
         assert_eq!(log.offset_of_max_timestamp().await.unwrap(), Some((49, 4_009)));
+
+        // One that is too large to be opened, and one that is not what its header says: both were stored unopened.
+        let batch_of = |value: &[u8], time: i64| {
+            let mut builder = BatchBuilder::new(Compression::Zstd);
+            for timestamp_ms in time..time + 4 {
+                let record = RecordRef { timestamp_ms, key: None, value: Some(value), headers: &[] };
+                builder.append(&record).unwrap();
+            }
+            builder.finish(ProducerStamp::NONE).unwrap()
+        };
+        let large = batch_of(&vec![0; 3 << 20], 6_000);
+        let mut broken = batch_of(b"some text", 7_000).to_vec();
+        *broken.last_mut().unwrap() ^= 0xff;
+        let crc = wire::batch::crc32c(&broken[21..]);
+        broken[17..21].copy_from_slice(&crc.to_be_bytes());
+        assert!(wire::batch::records(&broken.clone().into()).is_err());
+        assert_eq!(offset_of(&log, large).await, 50);
+        assert_eq!(offset_of(&log, broken.into()).await, 54);
+        assert_eq!(log.offset_at_time(6_002).await.unwrap(), Some((50, 6_003)));
+        assert_eq!(log.offset_at_time(7_002).await.unwrap(), Some((54, 7_003)));
     });
 }
 

@@ -1,6 +1,8 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: topic settings by Kafka's names. A broker's are its flags: they can
 //! be looked at, and no more.
 
+use std::collections::HashSet;
+
 use wire::kafka::{
     AlterConfigsRequest, AlterConfigsResponse, Alteration, AlteredResource, ConfigSynonym,
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResponse, DescribedConfig,
@@ -56,7 +58,12 @@ pub(super) async fn describe(call: &Call<'_>, request: DescribeConfigsRequest) -
         }
         answer
     };
-    let results = request.resources.iter().map(describe).collect();
+    // Each is described once, however often it is asked for: an answer is much larger than its question.
+    let mut described = HashSet::new();
+    let resources = request.resources.iter();
+    let resources =
+        resources.filter(|resource| described.insert((resource.resource_type, &resource.resource_name)));
+    let results = resources.map(describe).collect();
     DescribeConfigsResponse { results, ..Default::default() }
 }
 

@@ -1,5 +1,7 @@
 //! Metadata: each shard is a broker of the cluster, at an address that this client can reach.
 
+use std::collections::HashSet;
+
 use wire::kafka::{
     ErrorCode, MetadataBroker, MetadataPartition, MetadataRequest, MetadataRequestTopic, MetadataResponse,
     MetadataTopic, Text,
@@ -35,7 +37,12 @@ pub(super) async fn answer(call: &Call<'_>, request: MetadataRequest) -> Metadat
         shard.catalog().topics().map(|topic| described(shard, topic)).collect()
     } else {
         let mut topics = Vec::new();
+        // Each is told once, however often it is asked for: a topic may have thousands of partitions.
+        let mut told = HashSet::new();
         for asked in request.topics.iter().flatten() {
+            if !told.insert((&asked.name, asked.topic_id)) {
+                continue;
+            }
             topics.push(one(call, asked, request.allow_auto_topic_creation).await);
         }
         topics

@@ -1,6 +1,7 @@
 //! Metadata: where partitions live, told with addresses this client can reach.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -37,23 +38,26 @@ pub(super) fn answer(connection: &Rc<Connection>, correlation_id: u64, request: 
 fn reply(connection: &Connection, request: &Metadata) -> MetadataReply {
     let shard = connection.shard();
     let catalog = shard.catalog();
+    // Each is told once, however often it is asked for: a topic may have thousands of partitions.
     let topics = match &request.topics {
         TopicSelection::All => catalog.topics().map(topic_metadata).collect(),
         TopicSelection::Names(names) => {
+            let mut told = BTreeSet::new();
             let found = |name: &String| match catalog.topic(name) {
                 Some(topic) => topic_metadata(topic),
                 None => {
                     TopicMetadata { code: ErrorCode::UnknownTopic, name: name.clone(), ..Default::default() }
                 }
             };
-            names.iter().map(found).collect()
+            names.iter().filter(|name| told.insert(*name)).map(found).collect()
         }
         TopicSelection::Ids(ids) => {
+            let mut told = BTreeSet::new();
             let found = |id: &uuid::Uuid| match catalog.topic_by_id(id) {
                 Some(topic) => topic_metadata(topic),
                 None => TopicMetadata { code: ErrorCode::UnknownTopic, id: *id, ..Default::default() },
             };
-            ids.iter().map(found).collect()
+            ids.iter().filter(|id| told.insert(**id)).map(found).collect()
         }
     };
     let host = reachable_host(connection);

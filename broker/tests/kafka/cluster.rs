@@ -9,6 +9,8 @@ use wire::kafka::{
     MetadataRequestTopic, MetadataResponse,
 };
 
+use wire::native::{Metadata, MetadataReply, TopicSelection};
+
 use crate::fixture::{DataFolder, KafkaClient, RawClient, RunningBroker, config};
 
 fn metadata_of(name: &str, may_create: bool) -> MetadataRequest {
@@ -235,4 +237,33 @@ fn every_port_speaks_the_protocols_it_is_told_to() {
     let kafka = RunningBroker::start(Config { protocols: kafka, ..config(&data) });
     assert!(ask(&kafka));
     kafka.stop();
+}
+
+/// A topic of many partitions that is asked for thousands of times would be told in gigabytes.
+#[test]
+fn what_is_asked_for_many_times_is_told_once() {
+    let data = DataFolder::new("kafka-told-once");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    let id = client.create_topic("many", 100);
+    let by_name = MetadataRequestTopic { name: Some("many".into()), ..Default::default() };
+    let by_id = MetadataRequestTopic { topic_id: id, name: None };
+    for topic in [by_name, by_id] {
+        let request = MetadataRequest { topics: Some(vec![topic; 1_000]), ..Default::default() };
+        assert_eq!(client.ask::<kafka::Metadata>(12, &request).topics.len(), 1);
+    }
+    let resource = kafka::DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: "many".into(),
+        configuration_keys: None,
+    };
+    let request = kafka::DescribeConfigsRequest { resources: vec![resource; 1_000], ..Default::default() };
+    assert_eq!(client.ask::<kafka::DescribeConfigs>(4, &request).results.len(), 1);
+    let names = TopicSelection::Names(vec!["many".to_owned(); 1_000]);
+    let ids = TopicSelection::Ids(vec![id; 1_000]);
+    for topics in [names, ids] {
+        let reply: MetadataReply = broker.connect().ask(&Metadata { topics, follow: false }).decode();
+        assert_eq!(reply.topics.len(), 1);
+    }
+    broker.stop();
 }

@@ -9,7 +9,7 @@ use wire::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, Compression};
 
 use crate::error::ReadError;
 use crate::index::SegmentIndex;
-use crate::limits::{COLD_READ_BYTES_MIN, page_ceil, page_floor};
+use crate::limits::{self, COLD_READ_BYTES_MIN, page_ceil, page_floor};
 use crate::log::close::{INDEX_FILE_BYTES_MAX, write_index};
 use crate::log::read::{Cursor, Place};
 use crate::log::segment::segment_path;
@@ -17,7 +17,8 @@ use crate::log::{Log, LogInner};
 
 impl Log {
     /// The first record at or after this time: its offset and timestamp. `None` where all records are older. A compressed batch
-    /// is opened for it, on a thread beside the shard.
+    /// is opened for it, on a thread beside the shard; one that cannot be, or holds more than 8 MiB, is told by its first offset
+    /// and its largest timestamp.
     pub async fn offset_at_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
         self.find_time(timestamp_ms).await.map_err(|error| self.inner.removed_or(error))
     }
@@ -57,12 +58,14 @@ impl Log {
         let slices = self.read(&mut Cursor::at(from), 1).await?;
         let batch: Bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let Place { segment_base, position } = place;
-        let found = if header.attributes.compression() == Ok(Compression::None) {
-            first_at_time(&batch, from, timestamp_ms)
-        } else {
-            task::run_blocking(move || first_at_time(&batch, from, timestamp_ms)).await
-        };
-        found.map_err(|source| ReadError::RottenBatch { segment_base, position, source })
+        if header.attributes.compression() == Ok(Compression::None) {
+            let found = first_at_time(&batch, from, timestamp_ms);
+            return found.map_err(|source| ReadError::RottenBatch { segment_base, position, source });
+        }
+        let _turn = self.inner.shard.decompressions.acquire(1).await;
+        let found = task::run_blocking(move || first_at_time(&batch, from, timestamp_ms)).await;
+        // Only its producer knows what is in it: it was stored unopened.
+        Ok(found.unwrap_or(Some((from, header.max_timestamp_ms))))
     }
 
     /// The record with the largest timestamp, the earliest of equals: its offset and that timestamp; as
@@ -94,7 +97,7 @@ impl Log {
 
 /// The first record of a batch from an offset on that is not before a time.
 fn first_at_time(batch: &Bytes, from: i64, timestamp_ms: i64) -> Result<Option<(i64, i64)>, BatchError> {
-    for record in wire::batch::records(batch)? {
+    for record in wire::batch::records_within(batch, limits::OPENED_BATCH_BYTES_MAX)? {
         let record = record?;
         if record.offset >= from && record.timestamp_ms >= timestamp_ms {
             return Ok(Some((record.offset, record.timestamp_ms)));

@@ -40,6 +40,11 @@ pub struct Record {
 /// The records of one whole batch. The checksum is not looked at ([`super::check_stored`] does that); compressed records are
 /// decompressed at once, to at most [`limits::UNCOMPRESSED_BATCH_BYTES_MAX`] bytes.
 pub fn records(batch: &Bytes) -> Result<Records, BatchError> {
+    records_within(batch, limits::UNCOMPRESSED_BATCH_BYTES_MAX)
+}
+
+/// [`records`] of a batch that decompresses to no more than `bytes_max`; else [`BatchError::DecompressedTooLarge`].
+pub fn records_within(batch: &Bytes, bytes_max: usize) -> Result<Records, BatchError> {
     let header = BatchHeader::parse(batch)?;
     if header.length > batch.len() {
         return Err(BatchError::Short { needed: header.length, found: batch.len() });
@@ -47,7 +52,7 @@ pub fn records(batch: &Bytes) -> Result<Records, BatchError> {
     let stored = batch.slice(BATCH_HEADER_BYTES..header.length);
     let records = match header.attributes.compression()? {
         Compression::None => stored,
-        codec => Bytes::from(decompress(codec, &stored, limits::UNCOMPRESSED_BATCH_BYTES_MAX)?),
+        codec => Bytes::from(decompress(codec, &stored, bytes_max)?),
     };
     let BatchHeader { record_count, last_offset_delta, .. } = header;
     match u32::try_from(record_count) {
