@@ -29,6 +29,8 @@ pub struct Config {
     pub auto_create_topics: bool,
     /// Partitions of a topic that is made without saying how many.
     pub num_partitions: u32,
+    /// How long a consumer group that was empty waits for more members before its first generation.
+    pub first_members_wait: Duration,
     /// What an acknowledgement promises.
     pub durability: Durability,
     /// Used when the data folder is made; afterwards the folder says.
@@ -118,6 +120,7 @@ impl Default for Config {
             kafka_replication_any: false,
             auto_create_topics: true,
             num_partitions: 1,
+            first_members_wait: limits::FIRST_MEMBERS_WAIT,
             durability: Durability::Fsync,
             node_id: 0,
             cores: Vec::new(),
@@ -216,9 +219,14 @@ impl Config {
         self.shard_memory_bytes() / 64
     }
 
+    /// Bytes of the groups that a shard keeps: members, and what they committed.
+    pub fn group_bytes_max(&self) -> usize {
+        self.shard_memory_bytes() / 64
+    }
+
     /// Bytes of misrouted batches that a shard may have under way to others.
     pub fn forwarded_bytes_max(&self) -> usize {
-        (self.shard_memory_bytes() / 32).min(limits::FORWARDED_BYTES_MAX)
+        (self.shard_memory_bytes() / 64).min(limits::FORWARDED_BYTES_MAX)
     }
 
     /// Dropped buffers that a shard keeps to use again.
@@ -250,8 +258,8 @@ impl Config {
     pub(crate) fn storage_options(&self) -> storage::StorageOptions {
         let mut options = storage::StorageOptions::new(&self.data);
         options.durability = self.durability;
-        // The rest is for what is received and sent: four parts of 32 and three; answers and misrouted batches: one each; what
-        // batches keep of receive buffers, and requests that wait: half of one each.
+        // The rest is for what is received and sent: four parts of 32 and three; answers: one; misrouted batches, what batches keep
+        // of receive buffers, requests that wait, and groups: half of one each.
         options.memory_bytes = self.shard_memory_bytes() / 4 * 3;
         options.ring_files = self.ring_files;
         options.ring_file_bytes = self.ring_file_bytes;
@@ -307,6 +315,7 @@ mod tests {
                     config.answer_bytes_max(),
                     config.overhead_bytes_max(),
                     config.request_bytes_max(),
+                    config.group_bytes_max(),
                     config.forwarded_bytes_max(),
                 ];
                 let sum: usize = parts.iter().sum();

@@ -10,6 +10,7 @@
 //! | `handlers` | what requests do, whichever protocol they came by |
 //! | `said` | lines of the log that peers can provoke, and how often they are said |
 //! | `shard` | one shard's state, and its lanes to the others |
+//! | `groups` | consumer groups: members, generations, committed offsets |
 //! | [`catalog`] | topics, settings, placement: a pure state machine over a log of its own |
 //! | [`stopped`] | the data folder of a broker that does not run |
 //! | [`request`] | requests and replies without a protocol |
@@ -31,6 +32,7 @@ pub mod catalog;
 mod catalog_writer;
 pub mod config;
 mod connection;
+mod groups;
 mod handlers;
 pub mod kafka;
 pub mod limits;

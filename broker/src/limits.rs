@@ -119,6 +119,38 @@ const _: () = assert!(PUSH_BYTES_MAX <= OUTGOING_BYTES_PER_CONNECTION_MAX);
 const _: () =
     assert!(FETCH_BYTES_MAX + wire::limits::BATCH_BYTES_DEFAULT <= wire::limits::FRAME_BYTES_DEFAULT);
 
+// -------------------------------------------------------------------------------------------------------- groups
+
+/// How long a group that was empty waits for more members before its first generation, anew with each that comes: several
+/// that start together share out the partitions once. Kafka's default (`group.initial.rebalance.delay.ms`); clients that are polled
+/// in short steps count on it.
+pub const FIRST_MEMBERS_WAIT: Duration = Duration::from_secs(3);
+/// A member's session, as Kafka bounds it.
+pub const SESSION_TIMEOUT_MIN: Duration = Duration::from_secs(6);
+pub const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(30 * 60);
+/// The session of a member whose partitions the coordinator assigns, and how often it says that it lives: Kafka's defaults.
+pub const CONSUMER_SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+pub const CONSUMER_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest that a heartbeat of a native client is kept before it is answered.
+pub const GROUP_HEARTBEAT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Members of a group; one more is refused.
+pub const MEMBERS_PER_GROUP_MAX: usize = 10_000;
+/// The longest text that is kept with an offset: Kafka's default.
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
+/// How long offsets are kept that nobody uses: Kafka's default.
+pub const OFFSETS_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How often they are looked over for that: Kafka's default.
+pub const OFFSETS_LOOKED_OVER_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Topics and partitions of a member's subscription that the coordinator looks into.
+pub const SUBSCRIBED_TOPICS_MAX: usize = 100_000;
+/// Records that the coordinator writes as one batch, where it may divide them: at 250 bytes for a topic and as many for a
+/// group they stay below the largest batch.
+pub const GROUP_RECORDS_PER_BATCH_MAX: usize = 1_000;
+/// Bytes that are read at a time when groups are read back.
+pub const GROUPS_READ_BYTES: usize = 256 * KIB;
+/// How long a request waits for its group to be read back; then the client tries again.
+pub const GROUPS_LOAD_PATIENCE: Duration = Duration::from_secs(5);
+
 // -------------------------------------------------------------------------------------- memory beside `--memory`
 
 /// The program, its libraries, and what is shared by all shards.

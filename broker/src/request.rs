@@ -39,6 +39,7 @@ impl From<CommandError> for Refusal {
             CommandError::Setting(_) => ErrorCode::InvalidSetting,
             CommandError::TopicExists { .. } => ErrorCode::TopicExists,
             CommandError::UnknownTopic { .. } => ErrorCode::UnknownTopic,
+            CommandError::Internal { .. } => ErrorCode::InvalidTopicName,
             CommandError::TooManyPartitions { .. } | CommandError::FewerPartitions { .. } => {
                 ErrorCode::InvalidPartitionCount
             }

@@ -65,6 +65,8 @@ pub enum Resource<'a> {
     Topic(&'a str),
     /// By id: the data path never looks a name up.
     TopicId(&'a uuid::Uuid),
+    /// A consumer group.
+    Group(&'a str),
     /// The node itself, and what spans topics.
     Cluster,
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, consume, demo, log, node, produce, serve, topic, tune};
+use crate::commands::{bench, consume, demo, group, log, node, produce, serve, topic, tune};
 use crate::exit::{self, Coded};
 use crate::output::Output;
 
@@ -31,6 +31,9 @@ enum Commands {
     /// Make, list, describe, change and delete topics
     #[command(subcommand)]
     Topic(topic::Commands),
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand)]
+    Group(group::Commands),
     /// Send lines as records
     Produce(produce::Arguments),
     /// Print records
@@ -70,6 +73,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Commands::Serve(arguments) => serve::run(&arguments),
         Commands::Demo(arguments) => demo::run(&arguments),
         Commands::Topic(command) => topic::run(&command),
+        Commands::Group(command) => group::run(&command),
         Commands::Produce(arguments) => produce::run(&arguments),
         Commands::Consume(arguments) => consume::run(&arguments),
         Commands::Bench(command) => bench::run(&command),

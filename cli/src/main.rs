@@ -21,6 +21,7 @@ mod command_line;
 mod commands;
 mod connection;
 mod exit;
+mod interrupted;
 mod output;
 mod progress;
 mod quantity;

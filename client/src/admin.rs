@@ -3,9 +3,11 @@
 use uuid::Uuid;
 use wire::codes::ErrorCode;
 use wire::native::{
-    AlterTopic, AlterTopicReply, CreateTopic, CreateTopicReply, DeleteTopic, DeleteTopicReply, DescribeNode,
-    DescribeNodeReply, DescribeTopic, DescribeTopicReply, ListOffsets, ListOffsetsReply, Message, Metadata,
-    MetadataReply, OffsetQuery, TopicSelection,
+    AlterTopic, AlterTopicReply, CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply,
+    CreateTopic, CreateTopicReply, DeleteGroup, DeleteGroupReply, DeleteTopic, DeleteTopicReply, DescribeGroup,
+    DescribeGroupReply, DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, GroupOffset,
+    ListGroups, ListGroupsReply, ListOffsets, ListOffsetsReply, ListedGroup, Message, Metadata, MetadataReply,
+    OffsetQuery, TopicSelection,
 };
 
 use crate::client::Client;
@@ -101,6 +103,42 @@ impl Admin {
         let reply: ListOffsetsReply = self.ask(&ListOffsets { topic_id, partition, at }, true).await?;
         check(reply.code, "")?;
         Ok(FoundOffset { offset: reply.offset, timestamp_ms: reply.timestamp_ms })
+    }
+
+    /// All consumer groups, by name.
+    pub async fn list_groups(&self) -> Result<Vec<ListedGroup>, ClientError> {
+        let reply: ListGroupsReply = self.ask(&ListGroups {}, true).await?;
+        check(reply.code, &reply.message)?;
+        Ok(reply.groups)
+    }
+
+    /// A group's members, and what each reads.
+    pub async fn describe_group(&self, group: &str) -> Result<DescribeGroupReply, ClientError> {
+        let reply: DescribeGroupReply = self.ask(&DescribeGroup { group: group.to_owned() }, true).await?;
+        check(reply.code, &reply.message)?;
+        Ok(reply)
+    }
+
+    /// Everything that a group has committed.
+    pub async fn committed_offsets(&self, group: &str) -> Result<Vec<GroupOffset>, ClientError> {
+        let message = CommittedOffsets { group: group.to_owned() };
+        let reply: CommittedOffsetsReply = self.ask(&message, true).await?;
+        check(reply.code, &reply.message)?;
+        Ok(reply.offsets)
+    }
+
+    /// Commits for a group that has no members.
+    pub async fn commit_offsets(&self, group: &str, offsets: Vec<GroupOffset>) -> Result<(), ClientError> {
+        let message =
+            CommitOffsets { group: group.to_owned(), member_id: String::new(), epoch: -1, offsets };
+        let reply: CommitOffsetsReply = self.ask(&message, true).await?;
+        check(reply.code, &reply.message)
+    }
+
+    /// Removes a group without members, and what it has committed.
+    pub async fn delete_group(&self, group: &str) -> Result<(), ClientError> {
+        let reply: DeleteGroupReply = self.ask(&DeleteGroup { group: group.to_owned() }, false).await?;
+        check(reply.code, &reply.message)
     }
 
     /// The node's own description: one JSON object.

@@ -8,6 +8,7 @@ use wire::native::{Metadata, MetadataReply, TopicSelection};
 use crate::admin::Admin;
 use crate::consumer::Consumer;
 use crate::error::ClientError;
+use crate::group::{GroupConsumer, GroupOptions};
 use crate::options::{ConsumerOptions, ProducerOptions};
 use crate::producer::{BatchProducer, Producer};
 use crate::shared::Shared;
@@ -76,6 +77,17 @@ impl Client {
         let shared = self.shared();
         let index = shared.core().add_consumer(topic, options, shared.now())?;
         Ok(Consumer::new(self.clone(), index))
+    }
+
+    /// A member of a consumer group. It joins when the first batch is asked for.
+    pub async fn group_consumer(&self, group: &str, options: GroupOptions) -> Result<GroupConsumer, ClientError> {
+        if options.topics.is_empty() {
+            return Err(ClientError::Invalid { reason: "a member of a group reads at least one topic".into() });
+        }
+        for topic in &options.topics {
+            self.look_up(topic).await?;
+        }
+        Ok(GroupConsumer::new(self.clone(), group, options))
     }
 
     /// Learns where a topic's partitions are.

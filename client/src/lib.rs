@@ -26,7 +26,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `client`, `producer`, `consumer`, `admin` | the public API: thin, over the core behind a lock |
+//! | `client`, `producer`, `consumer`, `group`, `admin` | the public API: thin, over the core behind a lock |
 //! | `core` | the client as a state machine: no sockets, no clock, no tasks |
 //! | `drivers` | sockets and timers, on tokio (feature `tokio`) or on the crate `runtime` (feature `shard`) |
 //!
@@ -44,6 +44,7 @@ pub mod core;
 mod delivery;
 mod drivers;
 mod error;
+mod group;
 mod options;
 mod producer;
 mod record;
@@ -56,6 +57,7 @@ pub use core::PreparedBatch;
 pub use core::consumer::PartitionPosition;
 pub use delivery::{Delivery, DeliveryQueue, QueuedDelivery};
 pub use error::ClientError;
+pub use group::{GroupBatch, GroupConsumer, GroupOptions};
 pub use options::{ClientOptions, ConsumerOptions, IDEMPOTENT_IN_FLIGHT_MAX, Notices, ProducerOptions};
 pub use producer::{BatchProducer, Producer};
 pub use record::{Delivered, ReceivedBatch, Record, StartAt};

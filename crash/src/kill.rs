@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::broker::{BrokerProcess, Connection, Ledger, Load, LoadOptions, Required, Sent, retry};
+use crate::broker::{BrokerProcess, Connection, GroupLedger, Ledger, Load, LoadOptions, Required, Sent, retry};
 use crate::clock::now_ns;
 use crate::host::WorkFolder;
 use crate::seed::Seed;
@@ -19,21 +19,35 @@ pub(crate) fn run(parent: Option<&Path>, program: &Path, seed: u64, rounds: u64)
     let folder = WorkFolder::create(parent, "kill9")?;
     let data = folder.path().join("data");
     let mut seed = Seed::new(seed);
-    let mut ledger = Ledger::default();
-    let mut sent = Sent::default();
+    let mut played = Played::default();
     for round in 0..rounds {
         let mut round_seed = seed.fork(round);
-        let what = play_round(program, &data, folder.path(), round, &mut round_seed, &mut ledger, &mut sent)
+        let what = play_round(program, &data, folder.path(), round, &mut round_seed, &mut played)
             .with_context(|| format!("round {round}"))?;
         println!(
             "kill -9 round {round}: {what}; {} records acknowledged so far",
-            ledger.acknowledged_records()
+            played.ledger.acknowledged_records()
         );
         seed.next();
     }
     let broker = BrokerProcess::start(program, &data, folder.path())?;
-    ledger.check(broker.address(), Required::All).context("after the last round")?;
+    played.check(broker.address()).context("after the last round")?;
     broker.stop()
+}
+
+/// What was promised in all rounds, and what the last one sent.
+#[derive(Default)]
+struct Played {
+    ledger: Ledger,
+    groups: GroupLedger,
+    sent: Sent,
+}
+
+impl Played {
+    fn check(&mut self, address: &str) -> Result<()> {
+        self.ledger.check(address, Required::All)?;
+        self.groups.check(address, TOPICS[0].0).map(drop)
+    }
 }
 
 fn play_round(
@@ -42,8 +56,7 @@ fn play_round(
     scratch: &Path,
     round: u64,
     seed: &mut Seed,
-    ledger: &mut Ledger,
-    sent_before: &mut Sent,
+    played: &mut Played,
 ) -> Result<String> {
     let mut starts_killed = 0;
     if round > 0 && seed.chance(40) {
@@ -55,7 +68,8 @@ fn play_round(
         }
     }
     let broker = BrokerProcess::start(program, data, scratch)?;
-    ledger.check(broker.address(), Required::All)?;
+    played.check(broker.address())?;
+    let Played { ledger, groups, sent: sent_before } = played;
     if round == 0 {
         create_topics(broker.address(), ledger)?;
     }
@@ -72,6 +86,7 @@ fn play_round(
         first_producer: round * PRODUCERS,
         seed: seed.fork(1),
     });
+    let group_load = groups.start(broker.address(), TOPICS[0].0, seed.fork(2), round)?;
     let load_ms = 200 + seed.below(1500);
     sleep(Duration::from_millis(load_ms));
     let is_clean = seed.chance(15);
@@ -81,6 +96,7 @@ fn play_round(
         broker.kill_9()?
     }
     let sent = load.stop()?;
+    groups.take(group_load)?;
     let (refused, reconnects) = (sent.refused, sent.reconnects);
     ledger.add(&sent);
     *sent_before = sent;

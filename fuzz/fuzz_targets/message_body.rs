@@ -28,5 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         Produce ProduceAcks InitProducer InitProducerReply
         Fetch FetchReply Subscribe SubscribeReply Push Credit Unsubscribe ListOffsets ListOffsetsReply
         Metadata MetadataReply CatalogChanged CreateTopic CreateTopicReply DeleteTopic DeleteTopicReply
-        AlterTopic AlterTopicReply DescribeTopic DescribeTopicReply DescribeNode DescribeNodeReply);
+        AlterTopic AlterTopicReply DescribeTopic DescribeTopicReply DescribeNode DescribeNodeReply
+        GroupHeartbeat GroupHeartbeatReply CommitOffsets CommitOffsetsReply CommittedOffsets CommittedOffsetsReply
+        ListGroups ListGroupsReply DescribeGroup DescribeGroupReply DeleteGroup DeleteGroupReply);
 });

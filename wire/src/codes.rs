@@ -113,6 +113,16 @@ error_codes! {
     SubscriptionInUse = 82, false, false, "subscription id in use";
     /// The end of a subscription that was asked for.
     Unsubscribed = 83, false, false, "unsubscribed";
+
+    // Consumer groups.
+    InvalidGroup = 90, false, false, "invalid group id";
+    UnknownGroup = 91, false, false, "unknown group";
+    /// The member is out of its group, and may enter anew.
+    MemberFenced = 92, false, false, "not a member, or not at this epoch";
+    GroupNotEmpty = 93, false, false, "the group has members";
+    /// The group is of the other kind while it has members.
+    GroupKind = 94, false, false, "the group is of another kind";
+    GroupFull = 95, false, false, "the group takes no more members or offsets";
 }
 
 impl ErrorCode {

@@ -31,6 +31,8 @@ pub const DESCRIPTION_BODY_BYTES_MAX: usize = 16 * MIB;
 pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
 /// Settings one request may give. Kafka knows about 40 for a topic.
 pub const SETTINGS_PER_REQUEST_MAX: usize = 256;
+/// Offsets of a group in one message.
+pub const GROUP_OFFSETS_PER_MESSAGE_MAX: usize = 100_000;
 /// Kafka's limit for a topic's name: it is a folder's name with a suffix, and file systems stop at 255.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 

@@ -11,6 +11,7 @@ use super::record::{Change, PartitionMove, PartitionPlace};
 use super::settings::{self, SettingError};
 use super::state::{Catalog, Topic};
 use super::topic_name::{TopicNameError, check_topic_name};
+use super::topic_name::OFFSETS_TOPIC;
 use crate::limits;
 
 /// A change that is asked for.
@@ -79,6 +80,8 @@ pub enum CommandError {
     TooManyPartitions { wanted: u32 },
     #[error("the broker has {found} partitions and takes at most {limit}", limit = limits::PARTITIONS_MAX)]
     PartitionsFull { found: usize },
+    #[error("topic {name:?} keeps the consumer groups: its partitions are neither removed nor added to")]
+    Internal { name: String },
     #[error("topic {name:?} has {found} partitions, which cannot become {wanted}: they are never taken away")]
     FewerPartitions { name: String, found: usize, wanted: u32 },
     #[error("too many changes wait for the catalog")]
@@ -103,6 +106,7 @@ pub fn plan(command: &Command, catalog: &Catalog) -> Result<Planned, CommandErro
         }
         Command::DeleteTopic { name } => {
             let id = known(catalog, name)?.id;
+            refuse_internal(name)?;
             Ok(Planned { change: Some(Change::TopicDeleted { id }), outcome: Outcome::Done })
         }
         Command::AlterTopic { name, partitions, settings } => {
@@ -137,6 +141,14 @@ pub fn plan_start(catalog: &Catalog, shards: u16) -> Change {
     let raise = i32::from(unclean || !moves.is_empty());
     let leader_epoch = catalog.leader_epoch.checked_add(raise).expect("2^31 unclean starts");
     Change::Started { shards, leader_epoch, unclean, moves }
+}
+
+/// What keeps the groups must stay as it is: a group's partition is found by their number.
+fn refuse_internal(name: &str) -> Result<(), CommandError> {
+    match name == OFFSETS_TOPIC {
+        true => Err(CommandError::Internal { name: name.to_owned() }),
+        false => Ok(()),
+    }
 }
 
 fn known<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Topic, CommandError> {
@@ -182,6 +194,9 @@ fn alter_topic(
             }
             None => drop(given.remove(name)),
         }
+    }
+    if partitions.is_some() {
+        refuse_internal(&topic.name)?;
     }
     let found = topic.partitions.len();
     let wanted = partitions.unwrap_or(0) as usize;

@@ -39,7 +39,7 @@ pub use settings::{
     MAX_MESSAGE_BYTES, SEGMENT_BYTES, SETTINGS, SettingError, SettingRange, SettingRule, rule,
 };
 pub use state::{ApplyError, Catalog, Partition, Topic};
-pub use topic_name::{TopicNameError, check_topic_name};
+pub use topic_name::{OFFSETS_TOPIC, TopicNameError, check_topic_name};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,9 @@
 use thiserror::Error;
 use wire::limits::TOPIC_NAME_BYTES_MAX;
 
+/// The topic that keeps the consumer groups, by the name that Kafka's tools know.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// A name no topic may have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TopicNameError {

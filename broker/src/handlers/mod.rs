@@ -2,6 +2,7 @@
 //! [`authorize`](crate::session::authorize) before it acts.
 
 mod fetch;
+mod groups;
 mod node;
 mod offsets;
 mod produce;
@@ -9,6 +10,7 @@ mod remote;
 mod topics;
 
 pub(crate) use fetch::{PartitionReader, fetch};
+pub(crate) use groups::{ask_group, coordinator_of, ensure_offsets_topic, list_groups, open_groups};
 pub(crate) use node::describe_node;
 pub(crate) use offsets::find_offset;
 pub(crate) use produce::produce;

@@ -73,6 +73,7 @@ pub(super) fn describe_shard(shard: &Shard) -> Value {
             "answer_bytes": gauge(shard.answer_bytes.get() as u64, shard.config.answer_bytes_max() as u64),
             "request_bytes": budget(&shard.request_budget),
             "overhead_bytes": gauge(shard.overhead_bytes.get() as u64, shard.config.overhead_bytes_max() as u64),
+            "group_bytes": gauge(shard.groups.memory().used() as u64, shard.groups.memory().bytes_max() as u64),
             "forwarded_bytes": budget(&shard.lanes.forwarded),
             "pending_bytes": gauge(storage.pending_bytes, storage.pending_bytes_max),
             "dirty_bytes": gauge(storage.dirty_bytes, storage.dirty_bytes_max),

@@ -31,6 +31,9 @@ pub(crate) fn produce(
     authorize(session, Action::Write, Resource::TopicId(&partition.topic_id))
         .map_err(|_| ErrorCode::NotAuthorized)?;
     let routes = shard.routes();
+    if routes.is_internal(&partition.topic_id) {
+        return Err(ErrorCode::InvalidTopicName);
+    }
     let route = routes.find(&partition)?;
     if batch.len() > shard.config.batch_bytes_max {
         return Err(ErrorCode::BatchTooLarge);

@@ -11,7 +11,7 @@ use runtime::sync::queue;
 use storage::AckQueue;
 use wire::codes::ErrorCode;
 
-use super::{fetch, node, offsets, topics};
+use super::{fetch, groups, node, offsets, topics};
 use crate::catalog_writer;
 use crate::request::{Fetched, NO_OFFSETS};
 use crate::shard::{Ask, CopiedFetch, LifeMessage, Shard, ShardMessage, ShardReply, ShardRequest, Told};
@@ -102,6 +102,10 @@ async fn answer(shard: &Rc<Shard>, ask: Ask) -> Told {
         }),
         Ask::Standing { uids } => Told::Standing(topics::standing_here(shard, &uids).await),
         Ask::Change(command) => Told::Changed(catalog_writer::change(shard, command).await),
+        Ask::Group { group, request } => {
+            Told::Group(Box::new(groups::ask_here(shard, &group, request).await))
+        }
+        Ask::ListGroups => Told::Groups(groups::list_here(shard).await),
         Ask::DescribeShard => Told::Shard(node::describe_shard(shard)),
     }
 }

@@ -3,6 +3,8 @@
 use wire::codes::ErrorCode;
 use wire::kafka::ErrorCode as Kafka;
 
+use crate::groups::GroupError;
+
 /// Kafka's code for one of ours.
 pub(super) fn kafka_code(code: ErrorCode) -> Kafka {
     match code {
@@ -40,6 +42,12 @@ pub(super) fn kafka_code(code: ErrorCode) -> Kafka {
         | ErrorCode::UnknownKind
         | ErrorCode::HandshakeRequired
         | ErrorCode::InvalidRequest => Kafka::InvalidRequest,
+        ErrorCode::InvalidGroup => Kafka::InvalidGroupId,
+        ErrorCode::UnknownGroup => Kafka::GroupIdNotFound,
+        ErrorCode::MemberFenced => Kafka::UnknownMemberId,
+        ErrorCode::GroupNotEmpty => Kafka::NonEmptyGroup,
+        ErrorCode::GroupKind => Kafka::InconsistentGroupProtocol,
+        ErrorCode::GroupFull => Kafka::GroupMaxSizeReached,
         ErrorCode::WrongCluster => Kafka::InconsistentClusterId,
         ErrorCode::Internal
         | ErrorCode::Unrecognized
@@ -47,6 +55,43 @@ pub(super) fn kafka_code(code: ErrorCode) -> Kafka {
         | ErrorCode::SubscriptionInUse
         | ErrorCode::Unsubscribed => Kafka::UnknownServerError,
     }
+}
+
+/// Kafka's code for what a group's coordinator refuses.
+pub(super) fn group_code(error: &GroupError) -> Kafka {
+    match error {
+        GroupError::InvalidGroupId => Kafka::InvalidGroupId,
+        GroupError::InvalidSessionTimeout { .. } => Kafka::InvalidSessionTimeout,
+        GroupError::MemberIdRequired { .. } => Kafka::MemberIdRequired,
+        GroupError::UnknownMember => Kafka::UnknownMemberId,
+        GroupError::IllegalGeneration { .. } => Kafka::IllegalGeneration,
+        GroupError::RebalanceInProgress => Kafka::RebalanceInProgress,
+        GroupError::InconsistentProtocol => Kafka::InconsistentGroupProtocol,
+        GroupError::FencedInstance => Kafka::FencedInstanceId,
+        GroupError::GroupFull | GroupError::NoMemory => Kafka::GroupMaxSizeReached,
+        GroupError::GroupNotFound => Kafka::GroupIdNotFound,
+        GroupError::GroupNotEmpty => Kafka::NonEmptyGroup,
+        GroupError::GroupSubscribed => Kafka::GroupSubscribedToTopic,
+        GroupError::OffsetMetadataTooLarge { .. } => Kafka::OffsetMetadataTooLarge,
+        GroupError::UnknownPartition => Kafka::UnknownTopicOrPartition,
+        GroupError::Loading => Kafka::CoordinatorLoadInProgress,
+        GroupError::NotCoordinator => Kafka::NotCoordinator,
+        GroupError::Storage(_) => Kafka::CoordinatorNotAvailable,
+        GroupError::TooLarge => Kafka::InvalidCommitOffsetSize,
+        GroupError::FencedMemberEpoch { .. } => Kafka::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch { .. } => Kafka::StaleMemberEpoch,
+        GroupError::UnreleasedInstance => Kafka::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor => Kafka::UnsupportedAssignor,
+        GroupError::InvalidPattern => Kafka::InvalidRegularExpression,
+        GroupError::NotAConsumerGroup => Kafka::GroupIdNotFound,
+        GroupError::InvalidRequest(_) => Kafka::InvalidRequest,
+        GroupError::NotAuthorized => Kafka::GroupAuthorizationFailed,
+    }
+}
+
+/// The number of it.
+pub(super) fn group_number(error: &GroupError) -> i16 {
+    group_code(error).number()
 }
 
 /// The number that stands in an answer.

@@ -9,7 +9,7 @@ use wire::kafka::{
 
 use super::errors::kafka_code;
 use super::serve::Call;
-use crate::catalog::{Partition, Topic};
+use crate::catalog::{OFFSETS_TOPIC, Partition, Topic};
 use crate::config::KafkaAdvertise;
 use crate::handlers;
 use crate::session::{Action, Resource, authorize};
@@ -117,13 +117,19 @@ async fn one(call: &Call<'_>, asked: &MetadataRequestTopic, may_create: bool) ->
             Err(_) => ErrorCode::InvalidTopicException,
         });
     }
-    let partitions = shard.config.num_partitions;
-    let created =
-        handlers::create_topic(shard, call.session(), name.to_string(), partitions, Vec::new(), false).await;
+    let created = match name.as_str() == OFFSETS_TOPIC {
+        true => handlers::ensure_offsets_topic(shard, call.session()).await,
+        false => {
+            let (name, partitions) = (name.to_string(), shard.config.num_partitions);
+            let created =
+                handlers::create_topic(shard, call.session(), name, partitions, Vec::new(), false).await;
+            created.map(drop)
+        }
+    };
     match (created, shard.catalog().topic(name.as_str())) {
         // Somebody else may have made it meanwhile, which is as good.
         (_, Some(topic)) => described(shard, topic),
-        (Ok(_), None) => refused(ErrorCode::LeaderNotAvailable),
+        (Ok(()), None) => refused(ErrorCode::LeaderNotAvailable),
         (Err(refusal), None) => refused(kafka_code(refusal.code)),
     }
 }
@@ -143,6 +149,7 @@ fn described(shard: &Shard, topic: &Topic) -> MetadataTopic {
     MetadataTopic {
         name: Some(topic.name.as_str().into()),
         topic_id: topic.id,
+        is_internal: topic.name == OFFSETS_TOPIC,
         partitions: (0..).zip(&topic.partitions).map(partition).collect(),
         ..Default::default()
     }

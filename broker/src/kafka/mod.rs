@@ -20,11 +20,16 @@
 
 mod api_versions;
 mod cluster;
+mod committed;
 mod configs;
 mod connection;
+mod consumer_groups;
+mod coordinator;
 mod errors;
 mod fetch;
 mod frames;
+mod groups;
+mod membership;
 mod metadata;
 mod offsets;
 mod outbox;

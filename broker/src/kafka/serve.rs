@@ -13,8 +13,8 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    KafkaService, api_versions, cluster, configs, elements_max, fetch, metadata, offsets, produce,
-    producer_ids, send, topics,
+    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max, fetch, groups,
+    membership, metadata, offsets, produce, producer_ids, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
@@ -203,6 +203,23 @@ async fn answer(
         }
         ApiKey::ListOffsets => reply::<kafka::ListOffsets>(call, from, offsets::list).await,
         ApiKey::Metadata => reply::<kafka::Metadata>(call, from, metadata::answer).await,
+        ApiKey::OffsetCommit => reply::<kafka::OffsetCommit>(call, from, committed::commit).await,
+        ApiKey::OffsetFetch => reply::<kafka::OffsetFetch>(call, from, committed::fetch).await,
+        ApiKey::OffsetDelete => reply::<kafka::OffsetDelete>(call, from, committed::delete).await,
+        ApiKey::FindCoordinator => reply::<kafka::FindCoordinator>(call, from, coordinator::find).await,
+        ApiKey::JoinGroup => reply::<kafka::JoinGroup>(call, from, membership::join).await,
+        ApiKey::SyncGroup => reply::<kafka::SyncGroup>(call, from, membership::sync).await,
+        ApiKey::Heartbeat => reply::<kafka::Heartbeat>(call, from, membership::heartbeat).await,
+        ApiKey::LeaveGroup => reply::<kafka::LeaveGroup>(call, from, membership::leave).await,
+        ApiKey::ConsumerGroupHeartbeat => {
+            reply::<kafka::ConsumerGroupHeartbeat>(call, from, consumer_groups::heartbeat).await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            reply::<kafka::ConsumerGroupDescribe>(call, from, consumer_groups::describe).await
+        }
+        ApiKey::DescribeGroups => reply::<kafka::DescribeGroups>(call, from, groups::describe).await,
+        ApiKey::ListGroups => reply::<kafka::ListGroups>(call, from, groups::list).await,
+        ApiKey::DeleteGroups => reply::<kafka::DeleteGroups>(call, from, groups::delete).await,
         ApiKey::CreateTopics => reply::<kafka::CreateTopics>(call, from, topics::create).await,
         ApiKey::DeleteTopics => reply::<kafka::DeleteTopics>(call, from, topics::delete).await,
         ApiKey::DescribeConfigs => reply::<kafka::DescribeConfigs>(call, from, configs::describe).await,

@@ -10,15 +10,15 @@ use runtime::sync::Permit;
 use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::native::{
-    AlterTopic, AlterTopicReply, BodyError, CreateTopic, CreateTopicReply, DeleteTopic, DeleteTopicReply,
-    DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, Fetch, FetchReply, InitProducer,
-    InitProducerReply, ListOffsets, ListOffsetsReply, Message, Metadata, PartitionState, Setting, Subscribe,
+    AlterTopic, AlterTopicReply, BodyError, CommitOffsets, CommittedOffsets, CreateTopic, CreateTopicReply,
+    DeleteGroup, DeleteTopic, DeleteTopicReply, DescribeGroup, DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, Fetch, FetchReply, GroupHeartbeat, InitProducer,
+    InitProducerReply, ListGroups, ListOffsets, ListOffsetsReply, Message, Metadata, PartitionState, Setting, Subscribe,
 };
 
 use super::connection::Connection;
 use super::frames::Frame;
 use super::serve::refuse;
-use super::{metadata, subscription};
+use super::{groups, metadata, subscription};
 use crate::catalog::{SETTINGS, Topic};
 use crate::connection::Life;
 use crate::handlers::{self, TopicDescription};
@@ -56,6 +56,25 @@ pub(super) fn start(connection: &Rc<Connection>, frame: &Frame) -> Result<(), Bo
         }
         MessageKind::InitProducer => {
             run(connection, id, init_producer(connection.clone(), id, InitProducer::decode(body)?));
+        }
+        MessageKind::GroupHeartbeat => {
+            run(connection, id, groups::heartbeat(connection.clone(), id, GroupHeartbeat::decode(body)?));
+        }
+        MessageKind::CommitOffsets => {
+            run(connection, id, groups::commit(connection.clone(), id, CommitOffsets::decode(body)?));
+        }
+        MessageKind::CommittedOffsets => {
+            run(connection, id, groups::committed(connection.clone(), id, CommittedOffsets::decode(body)?));
+        }
+        MessageKind::ListGroups => {
+            ListGroups::decode(body)?;
+            run(connection, id, groups::list(connection.clone(), id));
+        }
+        MessageKind::DescribeGroup => {
+            run(connection, id, groups::describe(connection.clone(), id, DescribeGroup::decode(body)?));
+        }
+        MessageKind::DeleteGroup => {
+            run(connection, id, groups::delete(connection.clone(), id, DeleteGroup::decode(body)?));
         }
         kind => {
             let message = format!("{kind:?} is nothing a client asks of this broker");
@@ -106,7 +125,8 @@ impl Drop for Waiting {
     }
 }
 
-fn session(connection: &Connection) -> Rc<Session> {
+/// Who it is; nothing is served before that is known.
+pub(super) fn session(connection: &Connection) -> Rc<Session> {
     connection.session.get().expect("nothing is served before Hello").clone()
 }
 

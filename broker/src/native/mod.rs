@@ -17,6 +17,7 @@
 mod connection;
 mod control;
 mod frames;
+mod groups;
 mod in_flight;
 mod metadata;
 mod send;

@@ -10,6 +10,7 @@ use storage::{AppendError, Appended, PartitionUid, ShardRecovery};
 use wire::batch::BatchHeader;
 use wire::codes::ErrorCode;
 
+use crate::groups::{Answer, GroupError, GroupRequest, ListedGroup};
 use crate::catalog::{Catalog, Command, CommandError, Outcome, Record};
 use crate::meta::Meta;
 use crate::request::{FoundOffset, OffsetQuery, PartitionStanding};
@@ -95,6 +96,12 @@ pub(crate) enum Ask {
     Standing {
         uids: Vec<PartitionUid>,
     },
+    /// To a group that is kept there.
+    Group {
+        group: String,
+        request: GroupRequest,
+    },
+    ListGroups,
     /// Of shard 0 alone.
     Change(Command),
     DescribeShard,
@@ -114,6 +121,8 @@ pub(crate) enum Told {
     Offset(Result<FoundOffset, ErrorCode>),
     /// In the order of the question.
     Standing(Vec<Option<PartitionStanding>>),
+    Group(Box<Answer>),
+    Groups(Result<Vec<ListedGroup>, GroupError>),
     Changed(Result<Outcome, CommandError>),
     /// JSON.
     Shard(serde_json::Value),

@@ -32,8 +32,9 @@ pub(crate) use message::{
 pub(crate) use routes::{Route, Routes};
 pub(crate) use wakeup::Wakeup;
 
-use crate::catalog::{Catalog, Change, Record, Topic};
+use crate::catalog::{Catalog, Change, OFFSETS_TOPIC, Record, Topic};
 use crate::config::Config;
+use crate::groups::{Groups, Topics};
 use crate::meta::Meta;
 use crate::metrics::Metrics;
 use crate::said::Said;
@@ -96,7 +97,8 @@ pub(crate) struct Shard {
     /// Commands to the catalog's writer; shard 0 alone.
     pub(crate) commands: Option<crate::catalog_writer::CommandSender>,
     pub(crate) producer_ids: crate::catalog_writer::ProducerIds,
-    catalog: RefCell<Catalog>,
+    pub(crate) groups: Groups,
+    catalog: Rc<RefCell<Catalog>>,
     routes: RefCell<Routes>,
     followers: RefCell<Vec<Weak<Follower>>>,
     pub(crate) connections_open: Cell<usize>,
@@ -115,6 +117,28 @@ pub(crate) struct ShardParts {
     pub(crate) commands: Option<crate::catalog_writer::CommandSender>,
 }
 
+/// The topics of the catalog's copy, as the groups ask for them.
+struct CatalogTopics(Rc<RefCell<Catalog>>);
+
+impl Topics for CatalogTopics {
+    fn revision(&self) -> u64 {
+        self.0.borrow().revision()
+    }
+
+    fn find(&self, name: &str) -> Option<(uuid::Uuid, i32)> {
+        let catalog = self.0.borrow();
+        let topic = catalog.topic(name)?;
+        Some((topic.id, i32::try_from(topic.partitions.len()).ok()?))
+    }
+
+    fn names(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
+        let catalog = self.0.borrow();
+        let names = catalog.topics().map(|topic| topic.name.as_str());
+        // What the broker keeps for itself nobody reads by a pattern.
+        names.filter(|name| *name != OFFSETS_TOPIC && wanted(name)).map(str::to_owned).collect()
+    }
+}
+
 impl Shard {
     /// A shard that serves nobody yet.
     pub(crate) fn new(parts: ShardParts) -> Rc<Self> {
@@ -124,6 +148,9 @@ impl Shard {
             routes.add(id, &store, topic, 0);
         }
         let applied = vec![catalog.revision(); config.cores.len()];
+        let catalog = Rc::new(RefCell::new(catalog));
+        let topics = Rc::new(CatalogTopics(catalog.clone()));
+        let groups = Groups::new(config.first_members_wait, config.group_bytes_max(), topics);
         Rc::new(Self {
             id,
             receive_budget: ByteBudget::new(config.receive_bytes_max()),
@@ -147,7 +174,8 @@ impl Shard {
             revisions: Revisions { applied: RefCell::new(applied), moved: Event::new() },
             commands,
             producer_ids: Default::default(),
-            catalog: RefCell::new(catalog),
+            groups,
+            catalog,
             routes: RefCell::new(routes),
             followers: RefCell::default(),
             connections_open: Cell::new(0),
@@ -190,6 +218,7 @@ impl Shard {
             let topic = catalog.topic_by_id(id).expect("the writer has checked it").clone();
             self.routes.borrow_mut().remove(id);
             self.remove_partitions(&topic);
+            self.groups.opened().iter().for_each(|partition| partition.forget_topic(&topic.name));
         }
         let before = match &record.change {
             Change::TopicAltered { id, .. } => {

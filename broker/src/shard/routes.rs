@@ -8,7 +8,7 @@ use storage::{Log, PartitionUid, Store};
 use uuid::Uuid;
 use wire::codes::ErrorCode;
 
-use crate::catalog::{Partition, Topic};
+use crate::catalog::{OFFSETS_TOPIC, Partition, Topic};
 use crate::request::PartitionName;
 
 /// Where a partition is served.
@@ -43,6 +43,8 @@ impl Hasher for IdHasher {
 #[derive(Default)]
 pub(crate) struct Routes {
     topics: HashMap<Uuid, Vec<Route>, BuildHasherDefault<IdHasher>>,
+    /// The topic that only this broker writes.
+    internal: Option<Uuid>,
 }
 
 impl Routes {
@@ -53,8 +55,17 @@ impl Routes {
         partitions.get(name.partition as usize).ok_or(ErrorCode::UnknownPartition)
     }
 
+    /// Whether clients may write to the topic.
+    #[inline]
+    pub(crate) fn is_internal(&self, topic_id: &Uuid) -> bool {
+        self.internal.as_ref() == Some(topic_id)
+    }
+
     /// Routes of the topic's partitions from `first` on. A local one is in the store already (`recovered`), or is begun.
     pub(super) fn add(&mut self, own: ShardId, store: &Store, topic: &Topic, first: usize) {
+        if topic.name == OFFSETS_TOPIC {
+            self.internal = Some(topic.id);
+        }
         let routes = self.topics.entry(topic.id).or_default();
         assert_eq!(routes.len(), first, "routes of topic {} have a gap", topic.name);
         for (number, partition) in topic.partitions.iter().enumerate().skip(first) {

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod consume;
 pub(crate) mod demo;
+pub(crate) mod group;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod produce;

@@ -54,6 +54,9 @@ pub(crate) struct Arguments {
     /// Partitions of a topic that is made without saying how many
     #[arg(long, env = "CORELOG_NUM_PARTITIONS", default_value_t = 1, value_name = "COUNT")]
     num_partitions: u32,
+    /// How long a consumer group that was empty waits for more members before its first generation
+    #[arg(long, env = "CORELOG_GROUP_INITIAL_REBALANCE_DELAY", default_value = "3s", value_parser = quantity::duration, value_name = "TIME")]
+    group_initial_rebalance_delay: Duration,
     /// Number of this node, when its data folder is made
     #[arg(long, env = "CORELOG_NODE_ID", default_value_t = 0)]
     node_id: u32,
@@ -137,6 +140,7 @@ impl Arguments {
             kafka_replication_any: self.kafka_replication_factor == KafkaReplicationFactor::Any,
             auto_create_topics: self.auto_create_topics,
             num_partitions: self.num_partitions,
+            first_members_wait: self.group_initial_rebalance_delay,
             node_id: self.node_id,
             memory_bytes: self.memory,
             spin_before_park: self.spin_before_park,

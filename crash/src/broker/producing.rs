@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::kafka::{
-    ErrorCode as KafkaError, ProducePartition, ProduceRequest, ProduceTopic, decode_response, encode_request,
+    Api, ErrorCode as KafkaError, ProducePartition, ProduceRequest, ProduceTopic, decode_response, encode_request,
 };
 use wire::native::ProduceAcks;
 
@@ -96,7 +96,7 @@ pub(super) struct KafkaConnection {
 }
 
 impl KafkaConnection {
-    fn connect(address: &str) -> Result<Self> {
+    pub(super) fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
@@ -117,14 +117,27 @@ impl KafkaConnection {
         Ok(u64::from(id.cast_unsigned()))
     }
 
-    fn receive(&mut self) -> Result<Outcome> {
+    /// Asks, and waits for the answer; nothing else may be under way.
+    pub(super) fn ask<A: Api>(&mut self, version: i16, request: &A::Request) -> Result<A::Response> {
+        let frame = encode_request::<A>(version, self.next_id, "crash", request);
+        self.next_id += 1;
+        self.stream.write_all(&frame.gathered)?;
+        Ok(self.receive_answer::<A>(version)?.1)
+    }
+
+    fn receive_answer<A: Api>(&mut self, version: i16) -> Result<(i32, A::Response)> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).context("an answer's length")?];
         self.stream.read_exact(&mut frame)?;
-        let (id, response) = decode_response::<wire::kafka::Produce>(frame.into(), PRODUCE_VERSION)?;
+        let (id, response) = decode_response::<A>(frame.into(), version)?;
         ensure!(id == self.next_answer, "answer {id} came where {} was due", self.next_answer);
         self.next_answer += 1;
+        Ok((id, response))
+    }
+
+    fn receive(&mut self) -> Result<Outcome> {
+        let (id, response) = self.receive_answer::<wire::kafka::Produce>(PRODUCE_VERSION)?;
         let partition = response.topics.first().and_then(|topic| topic.partitions.first());
         let partition = partition.context("an answer without a partition")?;
         let code = KafkaError::from_number(partition.error_code).context("an unknown error code")?;

@@ -111,4 +111,29 @@ message_kinds! {
     DescribeNode = 75, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
     /// The counters, as JSON.
     DescribeNodeReply = 76, body limits::DESCRIPTION_BODY_BYTES_MAX, payload 0;
+
+    /// A member of a consumer group enters, lives, or leaves.
+    GroupHeartbeat = 128, body limits::METADATA_BODY_BYTES_MAX, payload 0;
+    /// What the member is to read.
+    GroupHeartbeatReply = 129, body limits::METADATA_BODY_BYTES_MAX, payload 0;
+    /// Keeps how far a group has come.
+    CommitOffsets = 130, body limits::METADATA_BODY_BYTES_MAX, payload 0;
+    /// The outcome.
+    CommitOffsetsReply = 131, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
+    /// Asks how far a group has come.
+    CommittedOffsets = 132, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
+    /// All that it has committed.
+    CommittedOffsetsReply = 133, body limits::DESCRIPTION_BODY_BYTES_MAX, payload 0;
+    /// Asks which groups there are.
+    ListGroups = 134, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
+    /// These.
+    ListGroupsReply = 135, body limits::DESCRIPTION_BODY_BYTES_MAX, payload 0;
+    /// Asks what a group is made of.
+    DescribeGroup = 136, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
+    /// Its members, and what each reads.
+    DescribeGroupReply = 137, body limits::DESCRIPTION_BODY_BYTES_MAX, payload 0;
+    /// Removes a group.
+    DeleteGroup = 138, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
+    /// The outcome.
+    DeleteGroupReply = 139, body limits::CONTROL_BODY_BYTES_MAX, payload 0;
 }

@@ -6192,4 +6192,2446 @@ pub mod native {
             ds.finish()
         }
     }
+    pub enum GroupPartitionsOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct GroupPartitions<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for GroupPartitions<'a> {
+        type Inner = GroupPartitions<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> GroupPartitions<'a> {
+        pub const VT_TOPIC_ID: ::flatbuffers::VOffsetT = 4;
+        pub const VT_PARTITIONS: ::flatbuffers::VOffsetT = 6;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            GroupPartitions { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args GroupPartitionsArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<GroupPartitions<'bldr>> {
+            let mut builder = GroupPartitionsBuilder::new(_fbb);
+            if let Some(x) = args.partitions {
+                builder.add_partitions(x);
+            }
+            if let Some(x) = args.topic_id {
+                builder.add_topic_id(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn topic_id(&self) -> &'a Uuid {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<Uuid>(GroupPartitions::VT_TOPIC_ID, None).unwrap() }
+        }
+        #[inline]
+        pub fn partitions(&self) -> Option<::flatbuffers::Vector<'a, u32>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u32>>>(
+                    GroupPartitions::VT_PARTITIONS,
+                    None,
+                )
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for GroupPartitions<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<Uuid>("topic_id", Self::VT_TOPIC_ID, true)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u32>>>(
+                    "partitions",
+                    Self::VT_PARTITIONS,
+                    false,
+                )?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct GroupPartitionsArgs<'a> {
+        pub topic_id: Option<&'a Uuid>,
+        pub partitions: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u32>>>,
+    }
+    impl<'a> Default for GroupPartitionsArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            GroupPartitionsArgs {
+                topic_id: None, // required field
+                partitions: None,
+            }
+        }
+    }
+
+    pub struct GroupPartitionsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GroupPartitionsBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_topic_id(&mut self, topic_id: &Uuid) {
+            self.fbb_.push_slot_always::<&Uuid>(GroupPartitions::VT_TOPIC_ID, topic_id);
+        }
+        #[inline]
+        pub fn add_partitions(
+            &mut self,
+            partitions: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u32>>,
+        ) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupPartitions::VT_PARTITIONS, partitions);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> GroupPartitionsBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            GroupPartitionsBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<GroupPartitions<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, GroupPartitions::VT_TOPIC_ID, "topic_id");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for GroupPartitions<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("GroupPartitions");
+            ds.field("topic_id", &self.topic_id());
+            ds.field("partitions", &self.partitions());
+            ds.finish()
+        }
+    }
+    pub enum GroupHeartbeatOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    /// A member enters (epoch 0), lives, and leaves (epoch -1).
+    pub struct GroupHeartbeat<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for GroupHeartbeat<'a> {
+        type Inner = GroupHeartbeat<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> GroupHeartbeat<'a> {
+        pub const VT_GROUP: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MEMBER_ID: ::flatbuffers::VOffsetT = 6;
+        pub const VT_EPOCH: ::flatbuffers::VOffsetT = 8;
+        pub const VT_INSTANCE_ID: ::flatbuffers::VOffsetT = 10;
+        pub const VT_REBALANCE_TIMEOUT_MS: ::flatbuffers::VOffsetT = 12;
+        pub const VT_WAIT_MS: ::flatbuffers::VOffsetT = 14;
+        pub const VT_TOPICS: ::flatbuffers::VOffsetT = 16;
+        pub const VT_OWNED: ::flatbuffers::VOffsetT = 18;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            GroupHeartbeat { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args GroupHeartbeatArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<GroupHeartbeat<'bldr>> {
+            let mut builder = GroupHeartbeatBuilder::new(_fbb);
+            if let Some(x) = args.owned {
+                builder.add_owned(x);
+            }
+            if let Some(x) = args.topics {
+                builder.add_topics(x);
+            }
+            builder.add_wait_ms(args.wait_ms);
+            builder.add_rebalance_timeout_ms(args.rebalance_timeout_ms);
+            if let Some(x) = args.instance_id {
+                builder.add_instance_id(x);
+            }
+            builder.add_epoch(args.epoch);
+            if let Some(x) = args.member_id {
+                builder.add_member_id(x);
+            }
+            if let Some(x) = args.group {
+                builder.add_group(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn group(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupHeartbeat::VT_GROUP, None).unwrap()
+            }
+        }
+        #[inline]
+        pub fn member_id(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupHeartbeat::VT_MEMBER_ID, None)
+            }
+        }
+        #[inline]
+        pub fn epoch(&self) -> i32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i32>(GroupHeartbeat::VT_EPOCH, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn instance_id(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupHeartbeat::VT_INSTANCE_ID, None)
+            }
+        }
+        #[inline]
+        pub fn rebalance_timeout_ms(&self) -> u32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u32>(GroupHeartbeat::VT_REBALANCE_TIMEOUT_MS, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn wait_ms(&self) -> u32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u32>(GroupHeartbeat::VT_WAIT_MS, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn topics(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>,
+                >>(GroupHeartbeat::VT_TOPICS, None)
+            }
+        }
+        #[inline]
+        pub fn owned(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions>>,
+                >>(GroupHeartbeat::VT_OWNED, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for GroupHeartbeat<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, true)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("member_id", Self::VT_MEMBER_ID, false)?
+                .visit_field::<i32>("epoch", Self::VT_EPOCH, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>(
+                    "instance_id",
+                    Self::VT_INSTANCE_ID,
+                    false,
+                )?
+                .visit_field::<u32>("rebalance_timeout_ms", Self::VT_REBALANCE_TIMEOUT_MS, false)?
+                .visit_field::<u32>("wait_ms", Self::VT_WAIT_MS, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<&'_ str>>,
+                >>("topics", Self::VT_TOPICS, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<GroupPartitions>>,
+                >>("owned", Self::VT_OWNED, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct GroupHeartbeatArgs<'a> {
+        pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub member_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub epoch: i32,
+        pub instance_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub rebalance_timeout_ms: u32,
+        pub wait_ms: u32,
+        pub topics: Option<
+            ::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>>,
+        >,
+        pub owned: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for GroupHeartbeatArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            GroupHeartbeatArgs {
+                group: None, // required field
+                member_id: None,
+                epoch: 0,
+                instance_id: None,
+                rebalance_timeout_ms: 0,
+                wait_ms: 0,
+                topics: None,
+                owned: None,
+            }
+        }
+    }
+
+    pub struct GroupHeartbeatBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GroupHeartbeatBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupHeartbeat::VT_GROUP, group);
+        }
+        #[inline]
+        pub fn add_member_id(&mut self, member_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupHeartbeat::VT_MEMBER_ID, member_id);
+        }
+        #[inline]
+        pub fn add_epoch(&mut self, epoch: i32) {
+            self.fbb_.push_slot::<i32>(GroupHeartbeat::VT_EPOCH, epoch, 0);
+        }
+        #[inline]
+        pub fn add_instance_id(&mut self, instance_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupHeartbeat::VT_INSTANCE_ID, instance_id);
+        }
+        #[inline]
+        pub fn add_rebalance_timeout_ms(&mut self, rebalance_timeout_ms: u32) {
+            self.fbb_.push_slot::<u32>(GroupHeartbeat::VT_REBALANCE_TIMEOUT_MS, rebalance_timeout_ms, 0);
+        }
+        #[inline]
+        pub fn add_wait_ms(&mut self, wait_ms: u32) {
+            self.fbb_.push_slot::<u32>(GroupHeartbeat::VT_WAIT_MS, wait_ms, 0);
+        }
+        #[inline]
+        pub fn add_topics(
+            &mut self,
+            topics: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<&'b str>>,
+            >,
+        ) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupHeartbeat::VT_TOPICS, topics);
+        }
+        #[inline]
+        pub fn add_owned(
+            &mut self,
+            owned: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<GroupPartitions<'b>>>,
+            >,
+        ) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupHeartbeat::VT_OWNED, owned);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> GroupHeartbeatBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            GroupHeartbeatBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<GroupHeartbeat<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, GroupHeartbeat::VT_GROUP, "group");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for GroupHeartbeat<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("GroupHeartbeat");
+            ds.field("group", &self.group());
+            ds.field("member_id", &self.member_id());
+            ds.field("epoch", &self.epoch());
+            ds.field("instance_id", &self.instance_id());
+            ds.field("rebalance_timeout_ms", &self.rebalance_timeout_ms());
+            ds.field("wait_ms", &self.wait_ms());
+            ds.field("topics", &self.topics());
+            ds.field("owned", &self.owned());
+            ds.finish()
+        }
+    }
+    pub enum GroupHeartbeatReplyOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct GroupHeartbeatReply<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for GroupHeartbeatReply<'a> {
+        type Inner = GroupHeartbeatReply<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> GroupHeartbeatReply<'a> {
+        pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
+        pub const VT_MEMBER_ID: ::flatbuffers::VOffsetT = 8;
+        pub const VT_EPOCH: ::flatbuffers::VOffsetT = 10;
+        pub const VT_IS_NEW: ::flatbuffers::VOffsetT = 12;
+        pub const VT_ASSIGNMENT: ::flatbuffers::VOffsetT = 14;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            GroupHeartbeatReply { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args GroupHeartbeatReplyArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<GroupHeartbeatReply<'bldr>> {
+            let mut builder = GroupHeartbeatReplyBuilder::new(_fbb);
+            if let Some(x) = args.assignment {
+                builder.add_assignment(x);
+            }
+            builder.add_epoch(args.epoch);
+            if let Some(x) = args.member_id {
+                builder.add_member_id(x);
+            }
+            if let Some(x) = args.message {
+                builder.add_message(x);
+            }
+            builder.add_code(args.code);
+            builder.add_is_new(args.is_new);
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn code(&self) -> u16 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u16>(GroupHeartbeatReply::VT_CODE, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn message(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupHeartbeatReply::VT_MESSAGE, None)
+            }
+        }
+        #[inline]
+        pub fn member_id(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupHeartbeatReply::VT_MEMBER_ID, None)
+            }
+        }
+        #[inline]
+        pub fn epoch(&self) -> i32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i32>(GroupHeartbeatReply::VT_EPOCH, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn is_new(&self) -> bool {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<bool>(GroupHeartbeatReply::VT_IS_NEW, Some(false)).unwrap() }
+        }
+        #[inline]
+        pub fn assignment(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions>>,
+                >>(GroupHeartbeatReply::VT_ASSIGNMENT, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for GroupHeartbeatReply<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<u16>("code", Self::VT_CODE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("member_id", Self::VT_MEMBER_ID, false)?
+                .visit_field::<i32>("epoch", Self::VT_EPOCH, false)?
+                .visit_field::<bool>("is_new", Self::VT_IS_NEW, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<GroupPartitions>>,
+                >>("assignment", Self::VT_ASSIGNMENT, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct GroupHeartbeatReplyArgs<'a> {
+        pub code: u16,
+        pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub member_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub epoch: i32,
+        pub is_new: bool,
+        pub assignment: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for GroupHeartbeatReplyArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            GroupHeartbeatReplyArgs {
+                code: 0,
+                message: None,
+                member_id: None,
+                epoch: 0,
+                is_new: false,
+                assignment: None,
+            }
+        }
+    }
+
+    pub struct GroupHeartbeatReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GroupHeartbeatReplyBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_code(&mut self, code: u16) {
+            self.fbb_.push_slot::<u16>(GroupHeartbeatReply::VT_CODE, code, 0);
+        }
+        #[inline]
+        pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupHeartbeatReply::VT_MESSAGE, message);
+        }
+        #[inline]
+        pub fn add_member_id(&mut self, member_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+                GroupHeartbeatReply::VT_MEMBER_ID,
+                member_id,
+            );
+        }
+        #[inline]
+        pub fn add_epoch(&mut self, epoch: i32) {
+            self.fbb_.push_slot::<i32>(GroupHeartbeatReply::VT_EPOCH, epoch, 0);
+        }
+        #[inline]
+        pub fn add_is_new(&mut self, is_new: bool) {
+            self.fbb_.push_slot::<bool>(GroupHeartbeatReply::VT_IS_NEW, is_new, false);
+        }
+        #[inline]
+        pub fn add_assignment(
+            &mut self,
+            assignment: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<GroupPartitions<'b>>>,
+            >,
+        ) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+                GroupHeartbeatReply::VT_ASSIGNMENT,
+                assignment,
+            );
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> GroupHeartbeatReplyBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            GroupHeartbeatReplyBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<GroupHeartbeatReply<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for GroupHeartbeatReply<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("GroupHeartbeatReply");
+            ds.field("code", &self.code());
+            ds.field("message", &self.message());
+            ds.field("member_id", &self.member_id());
+            ds.field("epoch", &self.epoch());
+            ds.field("is_new", &self.is_new());
+            ds.field("assignment", &self.assignment());
+            ds.finish()
+        }
+    }
+    pub enum GroupOffsetOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct GroupOffset<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for GroupOffset<'a> {
+        type Inner = GroupOffset<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> GroupOffset<'a> {
+        pub const VT_TOPIC: ::flatbuffers::VOffsetT = 4;
+        pub const VT_PARTITION: ::flatbuffers::VOffsetT = 6;
+        pub const VT_OFFSET: ::flatbuffers::VOffsetT = 8;
+        pub const VT_LEADER_EPOCH: ::flatbuffers::VOffsetT = 10;
+        pub const VT_METADATA: ::flatbuffers::VOffsetT = 12;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            GroupOffset { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args GroupOffsetArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<GroupOffset<'bldr>> {
+            let mut builder = GroupOffsetBuilder::new(_fbb);
+            builder.add_offset(args.offset);
+            if let Some(x) = args.metadata {
+                builder.add_metadata(x);
+            }
+            builder.add_leader_epoch(args.leader_epoch);
+            builder.add_partition(args.partition);
+            if let Some(x) = args.topic {
+                builder.add_topic(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn topic(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupOffset::VT_TOPIC, None).unwrap()
+            }
+        }
+        #[inline]
+        pub fn partition(&self) -> u32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u32>(GroupOffset::VT_PARTITION, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn offset(&self) -> i64 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i64>(GroupOffset::VT_OFFSET, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn leader_epoch(&self) -> i32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i32>(GroupOffset::VT_LEADER_EPOCH, Some(-1)).unwrap() }
+        }
+        #[inline]
+        pub fn metadata(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupOffset::VT_METADATA, None) }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for GroupOffset<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("topic", Self::VT_TOPIC, true)?
+                .visit_field::<u32>("partition", Self::VT_PARTITION, false)?
+                .visit_field::<i64>("offset", Self::VT_OFFSET, false)?
+                .visit_field::<i32>("leader_epoch", Self::VT_LEADER_EPOCH, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("metadata", Self::VT_METADATA, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct GroupOffsetArgs<'a> {
+        pub topic: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub partition: u32,
+        pub offset: i64,
+        pub leader_epoch: i32,
+        pub metadata: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for GroupOffsetArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            GroupOffsetArgs {
+                topic: None, // required field
+                partition: 0,
+                offset: 0,
+                leader_epoch: -1,
+                metadata: None,
+            }
+        }
+    }
+
+    pub struct GroupOffsetBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GroupOffsetBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_topic(&mut self, topic: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupOffset::VT_TOPIC, topic);
+        }
+        #[inline]
+        pub fn add_partition(&mut self, partition: u32) {
+            self.fbb_.push_slot::<u32>(GroupOffset::VT_PARTITION, partition, 0);
+        }
+        #[inline]
+        pub fn add_offset(&mut self, offset: i64) {
+            self.fbb_.push_slot::<i64>(GroupOffset::VT_OFFSET, offset, 0);
+        }
+        #[inline]
+        pub fn add_leader_epoch(&mut self, leader_epoch: i32) {
+            self.fbb_.push_slot::<i32>(GroupOffset::VT_LEADER_EPOCH, leader_epoch, -1);
+        }
+        #[inline]
+        pub fn add_metadata(&mut self, metadata: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupOffset::VT_METADATA, metadata);
+        }
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> GroupOffsetBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            GroupOffsetBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<GroupOffset<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, GroupOffset::VT_TOPIC, "topic");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for GroupOffset<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("GroupOffset");
+            ds.field("topic", &self.topic());
+            ds.field("partition", &self.partition());
+            ds.field("offset", &self.offset());
+            ds.field("leader_epoch", &self.leader_epoch());
+            ds.field("metadata", &self.metadata());
+            ds.finish()
+        }
+    }
+    pub enum CommitOffsetsOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    /// An epoch below 0: from outside the group, which has no members.
+    pub struct CommitOffsets<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for CommitOffsets<'a> {
+        type Inner = CommitOffsets<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> CommitOffsets<'a> {
+        pub const VT_GROUP: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MEMBER_ID: ::flatbuffers::VOffsetT = 6;
+        pub const VT_EPOCH: ::flatbuffers::VOffsetT = 8;
+        pub const VT_OFFSETS: ::flatbuffers::VOffsetT = 10;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            CommitOffsets { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args CommitOffsetsArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<CommitOffsets<'bldr>> {
+            let mut builder = CommitOffsetsBuilder::new(_fbb);
+            if let Some(x) = args.offsets {
+                builder.add_offsets(x);
+            }
+            builder.add_epoch(args.epoch);
+            if let Some(x) = args.member_id {
+                builder.add_member_id(x);
+            }
+            if let Some(x) = args.group {
+                builder.add_group(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn group(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CommitOffsets::VT_GROUP, None).unwrap()
+            }
+        }
+        #[inline]
+        pub fn member_id(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CommitOffsets::VT_MEMBER_ID, None)
+            }
+        }
+        #[inline]
+        pub fn epoch(&self) -> i32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i32>(CommitOffsets::VT_EPOCH, Some(-1)).unwrap() }
+        }
+        #[inline]
+        pub fn offsets(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupOffset<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupOffset>>,
+                >>(CommitOffsets::VT_OFFSETS, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for CommitOffsets<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, true)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("member_id", Self::VT_MEMBER_ID, false)?
+                .visit_field::<i32>("epoch", Self::VT_EPOCH, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<GroupOffset>>,
+                >>("offsets", Self::VT_OFFSETS, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct CommitOffsetsArgs<'a> {
+        pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub member_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub epoch: i32,
+        pub offsets: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupOffset<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for CommitOffsetsArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            CommitOffsetsArgs {
+                group: None, // required field
+                member_id: None,
+                epoch: -1,
+                offsets: None,
+            }
+        }
+    }
+
+    pub struct CommitOffsetsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CommitOffsetsBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CommitOffsets::VT_GROUP, group);
+        }
+        #[inline]
+        pub fn add_member_id(&mut self, member_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CommitOffsets::VT_MEMBER_ID, member_id);
+        }
+        #[inline]
+        pub fn add_epoch(&mut self, epoch: i32) {
+            self.fbb_.push_slot::<i32>(CommitOffsets::VT_EPOCH, epoch, -1);
+        }
+        #[inline]
+        pub fn add_offsets(
+            &mut self,
+            offsets: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<GroupOffset<'b>>>,
+            >,
+        ) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CommitOffsets::VT_OFFSETS, offsets);
+        }
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CommitOffsetsBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            CommitOffsetsBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<CommitOffsets<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, CommitOffsets::VT_GROUP, "group");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for CommitOffsets<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("CommitOffsets");
+            ds.field("group", &self.group());
+            ds.field("member_id", &self.member_id());
+            ds.field("epoch", &self.epoch());
+            ds.field("offsets", &self.offsets());
+            ds.finish()
+        }
+    }
+    pub enum CommitOffsetsReplyOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct CommitOffsetsReply<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for CommitOffsetsReply<'a> {
+        type Inner = CommitOffsetsReply<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> CommitOffsetsReply<'a> {
+        pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            CommitOffsetsReply { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args CommitOffsetsReplyArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<CommitOffsetsReply<'bldr>> {
+            let mut builder = CommitOffsetsReplyBuilder::new(_fbb);
+            if let Some(x) = args.message {
+                builder.add_message(x);
+            }
+            builder.add_code(args.code);
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn code(&self) -> u16 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u16>(CommitOffsetsReply::VT_CODE, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn message(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CommitOffsetsReply::VT_MESSAGE, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for CommitOffsetsReply<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<u16>("code", Self::VT_CODE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct CommitOffsetsReplyArgs<'a> {
+        pub code: u16,
+        pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for CommitOffsetsReplyArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            CommitOffsetsReplyArgs { code: 0, message: None }
+        }
+    }
+
+    pub struct CommitOffsetsReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CommitOffsetsReplyBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_code(&mut self, code: u16) {
+            self.fbb_.push_slot::<u16>(CommitOffsetsReply::VT_CODE, code, 0);
+        }
+        #[inline]
+        pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(CommitOffsetsReply::VT_MESSAGE, message);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> CommitOffsetsReplyBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            CommitOffsetsReplyBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<CommitOffsetsReply<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for CommitOffsetsReply<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("CommitOffsetsReply");
+            ds.field("code", &self.code());
+            ds.field("message", &self.message());
+            ds.finish()
+        }
+    }
+    pub enum CommittedOffsetsOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct CommittedOffsets<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for CommittedOffsets<'a> {
+        type Inner = CommittedOffsets<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> CommittedOffsets<'a> {
+        pub const VT_GROUP: ::flatbuffers::VOffsetT = 4;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            CommittedOffsets { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args CommittedOffsetsArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<CommittedOffsets<'bldr>> {
+            let mut builder = CommittedOffsetsBuilder::new(_fbb);
+            if let Some(x) = args.group {
+                builder.add_group(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn group(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab
+                    .get::<::flatbuffers::ForwardsUOffset<&str>>(CommittedOffsets::VT_GROUP, None)
+                    .unwrap()
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for CommittedOffsets<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, true)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct CommittedOffsetsArgs<'a> {
+        pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for CommittedOffsetsArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            CommittedOffsetsArgs {
+      group: None, // required field
+    }
+        }
+    }
+
+    pub struct CommittedOffsetsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CommittedOffsetsBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CommittedOffsets::VT_GROUP, group);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> CommittedOffsetsBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            CommittedOffsetsBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<CommittedOffsets<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, CommittedOffsets::VT_GROUP, "group");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for CommittedOffsets<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("CommittedOffsets");
+            ds.field("group", &self.group());
+            ds.finish()
+        }
+    }
+    pub enum CommittedOffsetsReplyOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct CommittedOffsetsReply<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for CommittedOffsetsReply<'a> {
+        type Inner = CommittedOffsetsReply<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> CommittedOffsetsReply<'a> {
+        pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
+        pub const VT_OFFSETS: ::flatbuffers::VOffsetT = 8;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            CommittedOffsetsReply { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args CommittedOffsetsReplyArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<CommittedOffsetsReply<'bldr>> {
+            let mut builder = CommittedOffsetsReplyBuilder::new(_fbb);
+            if let Some(x) = args.offsets {
+                builder.add_offsets(x);
+            }
+            if let Some(x) = args.message {
+                builder.add_message(x);
+            }
+            builder.add_code(args.code);
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn code(&self) -> u16 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u16>(CommittedOffsetsReply::VT_CODE, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn message(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CommittedOffsetsReply::VT_MESSAGE, None)
+            }
+        }
+        #[inline]
+        pub fn offsets(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupOffset<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupOffset>>,
+                >>(CommittedOffsetsReply::VT_OFFSETS, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for CommittedOffsetsReply<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<u16>("code", Self::VT_CODE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<GroupOffset>>,
+                >>("offsets", Self::VT_OFFSETS, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct CommittedOffsetsReplyArgs<'a> {
+        pub code: u16,
+        pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub offsets: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupOffset<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for CommittedOffsetsReplyArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            CommittedOffsetsReplyArgs { code: 0, message: None, offsets: None }
+        }
+    }
+
+    pub struct CommittedOffsetsReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CommittedOffsetsReplyBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_code(&mut self, code: u16) {
+            self.fbb_.push_slot::<u16>(CommittedOffsetsReply::VT_CODE, code, 0);
+        }
+        #[inline]
+        pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(CommittedOffsetsReply::VT_MESSAGE, message);
+        }
+        #[inline]
+        pub fn add_offsets(
+            &mut self,
+            offsets: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<GroupOffset<'b>>>,
+            >,
+        ) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(CommittedOffsetsReply::VT_OFFSETS, offsets);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> CommittedOffsetsReplyBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            CommittedOffsetsReplyBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<CommittedOffsetsReply<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for CommittedOffsetsReply<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("CommittedOffsetsReply");
+            ds.field("code", &self.code());
+            ds.field("message", &self.message());
+            ds.field("offsets", &self.offsets());
+            ds.finish()
+        }
+    }
+    pub enum ListGroupsOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct ListGroups<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for ListGroups<'a> {
+        type Inner = ListGroups<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> ListGroups<'a> {
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            ListGroups { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args ListGroupsArgs,
+        ) -> ::flatbuffers::WIPOffset<ListGroups<'bldr>> {
+            let mut builder = ListGroupsBuilder::new(_fbb);
+            builder.finish()
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for ListGroups<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?.finish();
+            Ok(())
+        }
+    }
+    pub struct ListGroupsArgs {}
+    impl<'a> Default for ListGroupsArgs {
+        #[inline]
+        fn default() -> Self {
+            ListGroupsArgs {}
+        }
+    }
+
+    pub struct ListGroupsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListGroupsBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListGroupsBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            ListGroupsBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<ListGroups<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for ListGroups<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("ListGroups");
+            ds.finish()
+        }
+    }
+    pub enum ListedGroupOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct ListedGroup<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for ListedGroup<'a> {
+        type Inner = ListedGroup<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> ListedGroup<'a> {
+        pub const VT_GROUP: ::flatbuffers::VOffsetT = 4;
+        pub const VT_KIND: ::flatbuffers::VOffsetT = 6;
+        pub const VT_STATE: ::flatbuffers::VOffsetT = 8;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            ListedGroup { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args ListedGroupArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<ListedGroup<'bldr>> {
+            let mut builder = ListedGroupBuilder::new(_fbb);
+            if let Some(x) = args.state {
+                builder.add_state(x);
+            }
+            if let Some(x) = args.kind {
+                builder.add_kind(x);
+            }
+            if let Some(x) = args.group {
+                builder.add_group(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn group(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListedGroup::VT_GROUP, None).unwrap()
+            }
+        }
+        #[inline]
+        pub fn kind(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListedGroup::VT_KIND, None) }
+        }
+        #[inline]
+        pub fn state(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListedGroup::VT_STATE, None) }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for ListedGroup<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, true)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("kind", Self::VT_KIND, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("state", Self::VT_STATE, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct ListedGroupArgs<'a> {
+        pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub kind: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub state: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for ListedGroupArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            ListedGroupArgs {
+                group: None, // required field
+                kind: None,
+                state: None,
+            }
+        }
+    }
+
+    pub struct ListedGroupBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListedGroupBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListedGroup::VT_GROUP, group);
+        }
+        #[inline]
+        pub fn add_kind(&mut self, kind: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListedGroup::VT_KIND, kind);
+        }
+        #[inline]
+        pub fn add_state(&mut self, state: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListedGroup::VT_STATE, state);
+        }
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListedGroupBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            ListedGroupBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<ListedGroup<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, ListedGroup::VT_GROUP, "group");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for ListedGroup<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("ListedGroup");
+            ds.field("group", &self.group());
+            ds.field("kind", &self.kind());
+            ds.field("state", &self.state());
+            ds.finish()
+        }
+    }
+    pub enum ListGroupsReplyOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct ListGroupsReply<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for ListGroupsReply<'a> {
+        type Inner = ListGroupsReply<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> ListGroupsReply<'a> {
+        pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
+        pub const VT_GROUPS: ::flatbuffers::VOffsetT = 8;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            ListGroupsReply { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args ListGroupsReplyArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<ListGroupsReply<'bldr>> {
+            let mut builder = ListGroupsReplyBuilder::new(_fbb);
+            if let Some(x) = args.groups {
+                builder.add_groups(x);
+            }
+            if let Some(x) = args.message {
+                builder.add_message(x);
+            }
+            builder.add_code(args.code);
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn code(&self) -> u16 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u16>(ListGroupsReply::VT_CODE, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn message(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListGroupsReply::VT_MESSAGE, None)
+            }
+        }
+        #[inline]
+        pub fn groups(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<ListedGroup<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<ListedGroup>>,
+                >>(ListGroupsReply::VT_GROUPS, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for ListGroupsReply<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<u16>("code", Self::VT_CODE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<ListedGroup>>,
+                >>("groups", Self::VT_GROUPS, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct ListGroupsReplyArgs<'a> {
+        pub code: u16,
+        pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub groups: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<ListedGroup<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for ListGroupsReplyArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            ListGroupsReplyArgs { code: 0, message: None, groups: None }
+        }
+    }
+
+    pub struct ListGroupsReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListGroupsReplyBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_code(&mut self, code: u16) {
+            self.fbb_.push_slot::<u16>(ListGroupsReply::VT_CODE, code, 0);
+        }
+        #[inline]
+        pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListGroupsReply::VT_MESSAGE, message);
+        }
+        #[inline]
+        pub fn add_groups(
+            &mut self,
+            groups: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<ListedGroup<'b>>>,
+            >,
+        ) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListGroupsReply::VT_GROUPS, groups);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> ListGroupsReplyBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            ListGroupsReplyBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<ListGroupsReply<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for ListGroupsReply<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("ListGroupsReply");
+            ds.field("code", &self.code());
+            ds.field("message", &self.message());
+            ds.field("groups", &self.groups());
+            ds.finish()
+        }
+    }
+    pub enum DescribeGroupOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct DescribeGroup<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for DescribeGroup<'a> {
+        type Inner = DescribeGroup<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> DescribeGroup<'a> {
+        pub const VT_GROUP: ::flatbuffers::VOffsetT = 4;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            DescribeGroup { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args DescribeGroupArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<DescribeGroup<'bldr>> {
+            let mut builder = DescribeGroupBuilder::new(_fbb);
+            if let Some(x) = args.group {
+                builder.add_group(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn group(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DescribeGroup::VT_GROUP, None).unwrap()
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for DescribeGroup<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, true)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct DescribeGroupArgs<'a> {
+        pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for DescribeGroupArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            DescribeGroupArgs {
+      group: None, // required field
+    }
+        }
+    }
+
+    pub struct DescribeGroupBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DescribeGroupBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(DescribeGroup::VT_GROUP, group);
+        }
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DescribeGroupBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            DescribeGroupBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<DescribeGroup<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, DescribeGroup::VT_GROUP, "group");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for DescribeGroup<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("DescribeGroup");
+            ds.field("group", &self.group());
+            ds.finish()
+        }
+    }
+    pub enum GroupMemberOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct GroupMember<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for GroupMember<'a> {
+        type Inner = GroupMember<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> GroupMember<'a> {
+        pub const VT_MEMBER_ID: ::flatbuffers::VOffsetT = 4;
+        pub const VT_INSTANCE_ID: ::flatbuffers::VOffsetT = 6;
+        pub const VT_CLIENT_ID: ::flatbuffers::VOffsetT = 8;
+        pub const VT_CLIENT_HOST: ::flatbuffers::VOffsetT = 10;
+        pub const VT_EPOCH: ::flatbuffers::VOffsetT = 12;
+        pub const VT_ASSIGNMENT: ::flatbuffers::VOffsetT = 14;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            GroupMember { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args GroupMemberArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<GroupMember<'bldr>> {
+            let mut builder = GroupMemberBuilder::new(_fbb);
+            if let Some(x) = args.assignment {
+                builder.add_assignment(x);
+            }
+            builder.add_epoch(args.epoch);
+            if let Some(x) = args.client_host {
+                builder.add_client_host(x);
+            }
+            if let Some(x) = args.client_id {
+                builder.add_client_id(x);
+            }
+            if let Some(x) = args.instance_id {
+                builder.add_instance_id(x);
+            }
+            if let Some(x) = args.member_id {
+                builder.add_member_id(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn member_id(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab
+                    .get::<::flatbuffers::ForwardsUOffset<&str>>(GroupMember::VT_MEMBER_ID, None)
+                    .unwrap()
+            }
+        }
+        #[inline]
+        pub fn instance_id(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupMember::VT_INSTANCE_ID, None)
+            }
+        }
+        #[inline]
+        pub fn client_id(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupMember::VT_CLIENT_ID, None) }
+        }
+        #[inline]
+        pub fn client_host(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(GroupMember::VT_CLIENT_HOST, None)
+            }
+        }
+        #[inline]
+        pub fn epoch(&self) -> i32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i32>(GroupMember::VT_EPOCH, Some(-1)).unwrap() }
+        }
+        #[inline]
+        pub fn assignment(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions>>,
+                >>(GroupMember::VT_ASSIGNMENT, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for GroupMember<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("member_id", Self::VT_MEMBER_ID, true)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>(
+                    "instance_id",
+                    Self::VT_INSTANCE_ID,
+                    false,
+                )?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("client_id", Self::VT_CLIENT_ID, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>(
+                    "client_host",
+                    Self::VT_CLIENT_HOST,
+                    false,
+                )?
+                .visit_field::<i32>("epoch", Self::VT_EPOCH, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<GroupPartitions>>,
+                >>("assignment", Self::VT_ASSIGNMENT, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct GroupMemberArgs<'a> {
+        pub member_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub instance_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub client_id: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub client_host: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub epoch: i32,
+        pub assignment: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupPartitions<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for GroupMemberArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            GroupMemberArgs {
+                member_id: None, // required field
+                instance_id: None,
+                client_id: None,
+                client_host: None,
+                epoch: -1,
+                assignment: None,
+            }
+        }
+    }
+
+    pub struct GroupMemberBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GroupMemberBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_member_id(&mut self, member_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupMember::VT_MEMBER_ID, member_id);
+        }
+        #[inline]
+        pub fn add_instance_id(&mut self, instance_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupMember::VT_INSTANCE_ID, instance_id);
+        }
+        #[inline]
+        pub fn add_client_id(&mut self, client_id: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupMember::VT_CLIENT_ID, client_id);
+        }
+        #[inline]
+        pub fn add_client_host(&mut self, client_host: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupMember::VT_CLIENT_HOST, client_host);
+        }
+        #[inline]
+        pub fn add_epoch(&mut self, epoch: i32) {
+            self.fbb_.push_slot::<i32>(GroupMember::VT_EPOCH, epoch, -1);
+        }
+        #[inline]
+        pub fn add_assignment(
+            &mut self,
+            assignment: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<GroupPartitions<'b>>>,
+            >,
+        ) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(GroupMember::VT_ASSIGNMENT, assignment);
+        }
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> GroupMemberBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            GroupMemberBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<GroupMember<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, GroupMember::VT_MEMBER_ID, "member_id");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for GroupMember<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("GroupMember");
+            ds.field("member_id", &self.member_id());
+            ds.field("instance_id", &self.instance_id());
+            ds.field("client_id", &self.client_id());
+            ds.field("client_host", &self.client_host());
+            ds.field("epoch", &self.epoch());
+            ds.field("assignment", &self.assignment());
+            ds.finish()
+        }
+    }
+    pub enum DescribeGroupReplyOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct DescribeGroupReply<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for DescribeGroupReply<'a> {
+        type Inner = DescribeGroupReply<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> DescribeGroupReply<'a> {
+        pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
+        pub const VT_KIND: ::flatbuffers::VOffsetT = 8;
+        pub const VT_STATE: ::flatbuffers::VOffsetT = 10;
+        pub const VT_EPOCH: ::flatbuffers::VOffsetT = 12;
+        pub const VT_ASSIGNOR: ::flatbuffers::VOffsetT = 14;
+        pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 16;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            DescribeGroupReply { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args DescribeGroupReplyArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<DescribeGroupReply<'bldr>> {
+            let mut builder = DescribeGroupReplyBuilder::new(_fbb);
+            if let Some(x) = args.members {
+                builder.add_members(x);
+            }
+            if let Some(x) = args.assignor {
+                builder.add_assignor(x);
+            }
+            builder.add_epoch(args.epoch);
+            if let Some(x) = args.state {
+                builder.add_state(x);
+            }
+            if let Some(x) = args.kind {
+                builder.add_kind(x);
+            }
+            if let Some(x) = args.message {
+                builder.add_message(x);
+            }
+            builder.add_code(args.code);
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn code(&self) -> u16 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u16>(DescribeGroupReply::VT_CODE, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn message(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DescribeGroupReply::VT_MESSAGE, None)
+            }
+        }
+        #[inline]
+        pub fn kind(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DescribeGroupReply::VT_KIND, None)
+            }
+        }
+        #[inline]
+        pub fn state(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DescribeGroupReply::VT_STATE, None)
+            }
+        }
+        #[inline]
+        pub fn epoch(&self) -> i32 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<i32>(DescribeGroupReply::VT_EPOCH, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn assignor(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DescribeGroupReply::VT_ASSIGNOR, None)
+            }
+        }
+        #[inline]
+        pub fn members(
+            &self,
+        ) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupMember<'a>>>> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupMember>>,
+                >>(DescribeGroupReply::VT_MEMBERS, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for DescribeGroupReply<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<u16>("code", Self::VT_CODE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("kind", Self::VT_KIND, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("state", Self::VT_STATE, false)?
+                .visit_field::<i32>("epoch", Self::VT_EPOCH, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("assignor", Self::VT_ASSIGNOR, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<
+                    ::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<GroupMember>>,
+                >>("members", Self::VT_MEMBERS, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct DescribeGroupReplyArgs<'a> {
+        pub code: u16,
+        pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub kind: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub state: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub epoch: i32,
+        pub assignor: Option<::flatbuffers::WIPOffset<&'a str>>,
+        pub members: Option<
+            ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<GroupMember<'a>>>,
+            >,
+        >,
+    }
+    impl<'a> Default for DescribeGroupReplyArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            DescribeGroupReplyArgs {
+                code: 0,
+                message: None,
+                kind: None,
+                state: None,
+                epoch: 0,
+                assignor: None,
+                members: None,
+            }
+        }
+    }
+
+    pub struct DescribeGroupReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DescribeGroupReplyBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_code(&mut self, code: u16) {
+            self.fbb_.push_slot::<u16>(DescribeGroupReply::VT_CODE, code, 0);
+        }
+        #[inline]
+        pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(DescribeGroupReply::VT_MESSAGE, message);
+        }
+        #[inline]
+        pub fn add_kind(&mut self, kind: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(DescribeGroupReply::VT_KIND, kind);
+        }
+        #[inline]
+        pub fn add_state(&mut self, state: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(DescribeGroupReply::VT_STATE, state);
+        }
+        #[inline]
+        pub fn add_epoch(&mut self, epoch: i32) {
+            self.fbb_.push_slot::<i32>(DescribeGroupReply::VT_EPOCH, epoch, 0);
+        }
+        #[inline]
+        pub fn add_assignor(&mut self, assignor: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(DescribeGroupReply::VT_ASSIGNOR, assignor);
+        }
+        #[inline]
+        pub fn add_members(
+            &mut self,
+            members: ::flatbuffers::WIPOffset<
+                ::flatbuffers::Vector<'b, ::flatbuffers::ForwardsUOffset<GroupMember<'b>>>,
+            >,
+        ) {
+            self.fbb_
+                .push_slot_always::<::flatbuffers::WIPOffset<_>>(DescribeGroupReply::VT_MEMBERS, members);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> DescribeGroupReplyBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            DescribeGroupReplyBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<DescribeGroupReply<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for DescribeGroupReply<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("DescribeGroupReply");
+            ds.field("code", &self.code());
+            ds.field("message", &self.message());
+            ds.field("kind", &self.kind());
+            ds.field("state", &self.state());
+            ds.field("epoch", &self.epoch());
+            ds.field("assignor", &self.assignor());
+            ds.field("members", &self.members());
+            ds.finish()
+        }
+    }
+    pub enum DeleteGroupOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct DeleteGroup<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for DeleteGroup<'a> {
+        type Inner = DeleteGroup<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> DeleteGroup<'a> {
+        pub const VT_GROUP: ::flatbuffers::VOffsetT = 4;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            DeleteGroup { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args DeleteGroupArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<DeleteGroup<'bldr>> {
+            let mut builder = DeleteGroupBuilder::new(_fbb);
+            if let Some(x) = args.group {
+                builder.add_group(x);
+            }
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn group(&self) -> &'a str {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DeleteGroup::VT_GROUP, None).unwrap()
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for DeleteGroup<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, true)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct DeleteGroupArgs<'a> {
+        pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for DeleteGroupArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            DeleteGroupArgs {
+      group: None, // required field
+    }
+        }
+    }
+
+    pub struct DeleteGroupBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeleteGroupBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(DeleteGroup::VT_GROUP, group);
+        }
+        #[inline]
+        pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeleteGroupBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            DeleteGroupBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<DeleteGroup<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            self.fbb_.required(o, DeleteGroup::VT_GROUP, "group");
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for DeleteGroup<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("DeleteGroup");
+            ds.field("group", &self.group());
+            ds.finish()
+        }
+    }
+    pub enum DeleteGroupReplyOffset {}
+    #[derive(Copy, Clone, PartialEq)]
+
+    pub struct DeleteGroupReply<'a> {
+        pub _tab: ::flatbuffers::Table<'a>,
+    }
+
+    impl<'a> ::flatbuffers::Follow<'a> for DeleteGroupReply<'a> {
+        type Inner = DeleteGroupReply<'a>;
+        #[inline]
+        unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+            Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+        }
+    }
+
+    impl<'a> DeleteGroupReply<'a> {
+        pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
+        pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
+
+        #[inline]
+        pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+            DeleteGroupReply { _tab: table }
+        }
+        #[allow(unused_mut)]
+        pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+            _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+            args: &'args DeleteGroupReplyArgs<'args>,
+        ) -> ::flatbuffers::WIPOffset<DeleteGroupReply<'bldr>> {
+            let mut builder = DeleteGroupReplyBuilder::new(_fbb);
+            if let Some(x) = args.message {
+                builder.add_message(x);
+            }
+            builder.add_code(args.code);
+            builder.finish()
+        }
+
+        #[inline]
+        pub fn code(&self) -> u16 {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe { self._tab.get::<u16>(DeleteGroupReply::VT_CODE, Some(0)).unwrap() }
+        }
+        #[inline]
+        pub fn message(&self) -> Option<&'a str> {
+            // Safety:
+            // Created from valid Table for this object
+            // which contains a valid value in this slot
+            unsafe {
+                self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DeleteGroupReply::VT_MESSAGE, None)
+            }
+        }
+    }
+
+    impl ::flatbuffers::Verifiable for DeleteGroupReply<'_> {
+        #[inline]
+        fn run_verifier(
+            v: &mut ::flatbuffers::Verifier,
+            pos: usize,
+        ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+            v.visit_table(pos)?
+                .visit_field::<u16>("code", Self::VT_CODE, false)?
+                .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
+                .finish();
+            Ok(())
+        }
+    }
+    pub struct DeleteGroupReplyArgs<'a> {
+        pub code: u16,
+        pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+    }
+    impl<'a> Default for DeleteGroupReplyArgs<'a> {
+        #[inline]
+        fn default() -> Self {
+            DeleteGroupReplyArgs { code: 0, message: None }
+        }
+    }
+
+    pub struct DeleteGroupReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+        fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+    }
+    impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeleteGroupReplyBuilder<'a, 'b, A> {
+        #[inline]
+        pub fn add_code(&mut self, code: u16) {
+            self.fbb_.push_slot::<u16>(DeleteGroupReply::VT_CODE, code, 0);
+        }
+        #[inline]
+        pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b str>) {
+            self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(DeleteGroupReply::VT_MESSAGE, message);
+        }
+        #[inline]
+        pub fn new(
+            _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+        ) -> DeleteGroupReplyBuilder<'a, 'b, A> {
+            let start = _fbb.start_table();
+            DeleteGroupReplyBuilder { fbb_: _fbb, start_: start }
+        }
+        #[inline]
+        pub fn finish(self) -> ::flatbuffers::WIPOffset<DeleteGroupReply<'a>> {
+            let o = self.fbb_.end_table(self.start_);
+            ::flatbuffers::WIPOffset::new(o.value())
+        }
+    }
+
+    impl ::core::fmt::Debug for DeleteGroupReply<'_> {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let mut ds = f.debug_struct("DeleteGroupReply");
+            ds.field("code", &self.code());
+            ds.field("message", &self.message());
+            ds.finish()
+        }
+    }
 } // pub mod native

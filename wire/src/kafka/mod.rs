@@ -31,6 +31,7 @@ mod cluster;
 mod committed_offsets;
 mod configs;
 mod consumer_groups;
+mod consumer_protocol;
 mod coordinator;
 mod error;
 mod fetch;
@@ -41,6 +42,7 @@ mod list_offsets;
 mod membership;
 mod message;
 mod metadata;
+mod offsets_topic;
 mod partitions;
 mod produce;
 mod read;
@@ -79,6 +81,9 @@ pub use consumer_groups::{
     ConsumerGroupHeartbeatResponse, DescribedAssignment, DescribedConsumer, DescribedConsumerGroup,
     DescribedPartitions,
 };
+pub use consumer_protocol::{
+    CONSUMER_PROTOCOL_TYPE, ConsumerAssignment, ConsumerMessage, ConsumerPartitions, ConsumerSubscription,
+};
 pub use coordinator::{Coordinator, FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 pub use error::ErrorCode;
 pub use fetch::{
@@ -104,6 +109,11 @@ pub use membership::{
 pub use metadata::{
     Metadata, MetadataBroker, MetadataPartition, MetadataRequest, MetadataRequestTopic, MetadataResponse,
     MetadataTopic,
+};
+pub use offsets_topic::{
+    ConsumerCurrentValue, ConsumerGroupValue, ConsumerMemberKey, ConsumerMemberValue, ConsumerTargetMemberValue,
+    ConsumerTargetValue, GroupMetadataKey, GroupMetadataMember, GroupMetadataValue, OffsetCommitKey,
+    OffsetCommitValue, OffsetsKey, OffsetsValue,
 };
 pub use partitions::{
     CreatePartitions, CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse,

@@ -16,6 +16,7 @@
 mod body;
 mod consume;
 mod description;
+mod groups;
 mod metadata;
 mod produce;
 mod session;
@@ -28,6 +29,11 @@ pub use consume::{
 };
 pub use description::{
     DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, PartitionState, Setting,
+};
+pub use groups::{
+    CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply, DeleteGroup, DeleteGroupReply,
+    DescribeGroup, DescribeGroupReply, GroupHeartbeat, GroupHeartbeatReply, GroupMember, GroupOffset,
+    GroupPartitions, ListGroups, ListGroupsReply, ListedGroup,
 };
 pub use metadata::{
     CatalogChanged, Endpoint, Metadata, MetadataReply, PartitionMetadata, ShardEndpoint, TopicMetadata,

@@ -22,6 +22,7 @@ pub(crate) fn for_each_message(visitor: &mut impl Visitor) {
     consume(visitor);
     metadata(visitor);
     topics(visitor);
+    groups(visitor);
 }
 
 /// Decodes `body` as the message that `kind` says, whatever comes of it.
@@ -183,4 +184,64 @@ fn topics(visitor: &mut impl Visitor) {
     });
     visitor.visit(DescribeNode {});
     visitor.visit(DescribeNodeReply { json: "{\"shards\":2}".into(), ..Default::default() });
+}
+
+fn groups(visitor: &mut impl Visitor) {
+    let parts = vec![GroupPartitions { topic_id: TOPIC_ID, partitions: vec![0, 3] }];
+    let offset = GroupOffset {
+        topic: "orders".into(),
+        partition: 3,
+        offset: 77,
+        leader_epoch: 2,
+        metadata: "by hand".into(),
+    };
+    visitor.visit(GroupHeartbeat {
+        group: "billing".into(),
+        member_id: "m-1".into(),
+        epoch: 4,
+        instance_id: "host-1".into(),
+        rebalance_timeout_ms: 60_000,
+        wait_ms: 1_000,
+        topics: vec!["orders".into()],
+        owned: parts.clone(),
+    });
+    visitor.visit(GroupHeartbeatReply {
+        code: ErrorCode::None,
+        message: String::new(),
+        member_id: "m-1".into(),
+        epoch: 5,
+        assignment: Some(parts.clone()),
+    });
+    visitor.visit(CommitOffsets {
+        group: "billing".into(),
+        member_id: "m-1".into(),
+        epoch: 5,
+        offsets: vec![offset.clone()],
+    });
+    visitor.visit(CommitOffsetsReply { code: ErrorCode::MemberFenced, message: "epoch 6".into() });
+    visitor.visit(CommittedOffsets { group: "billing".into() });
+    visitor.visit(CommittedOffsetsReply { offsets: vec![offset], ..Default::default() });
+    visitor.visit(ListGroups {});
+    let listed =
+        ListedGroup { group: "billing".into(), kind: "consumer".into(), state: "Stable".into() };
+    visitor.visit(ListGroupsReply { groups: vec![listed], ..Default::default() });
+    visitor.visit(DescribeGroup { group: "billing".into() });
+    visitor.visit(DescribeGroupReply {
+        code: ErrorCode::None,
+        message: String::new(),
+        kind: "consumer".into(),
+        state: "Stable".into(),
+        epoch: 5,
+        assignor: "uniform".into(),
+        members: vec![GroupMember {
+            member_id: "m-1".into(),
+            instance_id: "host-1".into(),
+            client_id: "app".into(),
+            client_host: "/127.0.0.1".into(),
+            epoch: 5,
+            assignment: parts,
+        }],
+    });
+    visitor.visit(DeleteGroup { group: "billing".into() });
+    visitor.visit(DeleteGroupReply { code: ErrorCode::GroupNotEmpty, message: "1 member".into() });
 }
