@@ -44,7 +44,7 @@ impl LogInner {
         }));
     }
 
-    async fn close_oldest(&self) -> Result<(), FileError> {
+    async fn close_oldest(self: &Rc<Self>) -> Result<(), FileError> {
         let (uid, folder, base_offset, end, file, index) = {
             let state = self.state.borrow();
             let segment = state.open.front().expect("a segment is closing");
@@ -61,6 +61,8 @@ impl LogInner {
         let mut state = self.state.borrow_mut();
         state.open.pop_front();
         state.closed.push(ClosedSegment { base_offset, length: end });
+        drop(state);
+        self.leave_below_start();
         Ok(())
     }
 
