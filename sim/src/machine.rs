@@ -182,6 +182,17 @@ impl Machine {
         *self.history.borrow_mut() = remembered.history.clone();
     }
 
+    /// What `corelog log verify` finds wrong with the folder, no process running.
+    pub fn damage(&self) -> Vec<storage::inspect::Damage> {
+        let opening = self.opening();
+        let verified = async move {
+            let (options, specs) = (opening.plan.options(), opening.specs());
+            storage::inspect::verify(&options, &specs, PartitionUid(UID_LIMIT), &mut |_| {}).await
+        };
+        let report = self.world.run(verified, STEPS_MAX).expect("it ends");
+        report.unwrap_or_else(|error| panic!("{error}")).damage
+    }
+
     /// The tables are about to be lost: where the partition starts within a segment is known to nobody else.
     pub fn forget_start(&self, uid: u64) {
         self.history.borrow_mut().start_forgotten(uid);
@@ -326,6 +337,19 @@ impl Running {
         let start = self.log(uid).raise_start(offset).await.unwrap_or_else(|error| panic!("{error}"));
         self.history.borrow_mut().start_acknowledged(uid, start);
         start
+    }
+
+    /// One round of retention on every shard, at this time.
+    pub async fn retain(&self, now_ms: i64) {
+        for (uid, log) in &self.logs {
+            self.history.borrow_mut().wants_start(*uid, log.offsets().high_watermark);
+        }
+        for store in &self.stores {
+            store.retain(now_ms).await;
+        }
+        for (uid, log) in &self.logs {
+            self.history.borrow_mut().start_acknowledged(*uid, log.offsets().log_start);
+        }
     }
 
     /// Until everything is in its segment and the table says so.

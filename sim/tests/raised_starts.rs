@@ -140,6 +140,24 @@ fn a_crash_at_any_moment_of_freeing_what_another_life_left() {
     assert_eq!(segments(&machine), [8]);
 }
 
+/// Before, between and after the files that go; with the start's segment on the disk or in the ring.
+#[test]
+fn what_is_left_of_freed_segments_is_no_damage() {
+    for steps in (0..1_500).step_by(10) {
+        let machine = Machine::new(7, &plan());
+        filled(&machine);
+        let process = machine.start(async |running| {
+            running.raise_start(1, 7).await;
+            running.quiet().await;
+        });
+        for _ in 0..steps {
+            machine.world.step();
+        }
+        machine.crash(process, Crash::Kill(UnderWay::Cached));
+        assert_eq!(machine.damage(), [], "after {steps} steps");
+    }
+}
+
 /// The older table names what the newest freed only if it was written before: so both have to know the start first.
 #[test]
 fn a_lost_table_changes_nothing_of_a_start_and_of_what_was_freed() {

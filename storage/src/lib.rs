@@ -25,6 +25,7 @@ mod producers;
 mod recovery;
 mod redo;
 pub mod repair;
+mod retention;
 mod shard;
 mod slice;
 mod stats;

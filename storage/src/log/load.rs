@@ -33,7 +33,7 @@ impl LogInner {
                 half_freed.extend(base_offset_of(&entry.name, FREED));
                 let Some(base_offset) = base_offset_of(&entry.name, "log") else { continue };
                 if base_offset < active {
-                    closed.push(ClosedSegment { base_offset, length: entry.bytes });
+                    closed.push(ClosedSegment { base_offset, length: entry.bytes, newest_ms: None });
                 } else if base_offset > active {
                     // Begun before a crash that acknowledged nothing in it.
                     file::remove_file(&segment_path(&folder, base_offset, "log")).await?;

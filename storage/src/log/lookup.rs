@@ -64,7 +64,7 @@ impl Log {
         place: Place,
         header: &BatchHeader,
         timestamp_ms: i64,
-        look: fn(&Bytes, i64, i64) -> Result<Option<(i64, i64)>, BatchError>,
+        look: Look,
     ) -> Result<Option<(i64, i64)>, ReadError> {
         let from = header.base_offset.max(self.offsets().log_start);
         if header.attributes.is_log_append_time() {
@@ -141,6 +141,9 @@ impl Log {
     }
 }
 
+/// Finds a record of a batch, from an offset on, for a time: its offset and timestamp.
+type Look = fn(&Bytes, i64, i64) -> Result<Option<(i64, i64)>, BatchError>;
+
 /// The first record of a batch from an offset on that is not before a time.
 fn first_at_time(batch: &Bytes, from: i64, timestamp_ms: i64) -> Result<Option<(i64, i64)>, BatchError> {
     for record in wire::batch::records_within(batch, limits::OPENED_BATCH_BYTES_MAX)? {
@@ -183,6 +186,17 @@ impl LogInner {
         })
         .await?;
         Ok(found)
+    }
+
+    /// The largest timestamp of a segment's first batch; -1 without one.
+    pub(crate) async fn first_timestamp_of(self: &Rc<Self>, segment_base: i64) -> Result<i64, ReadError> {
+        let mut first_ms = -1;
+        self.walk(Place { segment_base, position: 0 }, &mut |_, header| {
+            first_ms = header.max_timestamp_ms;
+            false
+        })
+        .await?;
+        Ok(first_ms)
     }
 
     fn segment_bases(&self) -> Vec<i64> {
