@@ -113,32 +113,38 @@ impl LogInner {
         }
     }
 
-    /// Has the log begin its next segment where the first batch of this one is older than `segment.ms`, also where nobody
-    /// appends: else a log that has fallen silent would keep its last segment for good.
+    /// Has the log begin its next segment where the first batch of this one is older than `segment.ms`, or all of it older than
+    /// `retention.ms`; also where nobody appends: else a log that has fallen silent would keep its last segment for good. The
+    /// next round finds it closed.
     async fn roll_if_old(self: &Rc<Self>, now_ms: i64, reads: &mut Reads) -> Result<(), ReadError> {
-        let (base_offset, known, segment_ms) = {
+        let (base_offset, known, settings) = {
             let state = self.state.borrow();
             let Some(segment) = state.open.back().filter(|segment| segment.durable_end > 0) else {
                 return Ok(());
             };
-            let Some(segment_ms) = state.settings.segment_ms else { return Ok(()) };
-            (segment.base_offset, segment.first_timestamp_ms, segment_ms)
+            (segment.base_offset, segment.first_timestamp_ms, state.settings.clone())
         };
         let first_ms = match known {
             Some(known) => known,
             None if reads.take() => self.first_timestamp_of(base_offset).await?,
             None => return Ok(()),
         };
-        let rolls = {
+        let is_past = |time_ms: i64, kept_ms: Option<i64>| {
+            time_ms >= 0 && kept_ms.is_some_and(|kept_ms| time_ms < now_ms.saturating_sub(kept_ms))
+        };
+        let mut is_old = is_past(first_ms, settings.segment_ms);
+        // The index of a segment that another life began is made from its batches: once, where the first of them is past its time.
+        if !is_old && is_past(first_ms, settings.retention_ms) && reads.take() {
+            is_old = is_past(self.index_of(base_offset).await?.max_timestamp_ms(), settings.retention_ms);
+        }
+        {
             let mut state = self.state.borrow_mut();
             let segment = state.open.back_mut().filter(|segment| segment.base_offset == base_offset);
             let Some(segment) = segment else { return Ok(()) };
             segment.first_timestamp_ms = Some(first_ms);
-            let is_old = first_ms >= 0 && first_ms < now_ms.saturating_sub(segment_ms);
             segment.roll_wanted |= is_old;
-            is_old
-        };
-        if rolls {
+        }
+        if is_old {
             self.prepare();
         }
         Ok(())

@@ -63,6 +63,17 @@ impl LogInner {
     /// snapshot everything is scanned: a retry must not be stored twice because a file is gone. A log that never rolled has
     /// none, and only its one segment to scan.
     pub(crate) async fn load_producers(self: &Rc<Self>) -> Result<(), ReadError> {
+        loop {
+            let log_start = self.state.borrow().log_start;
+            match self.load_producers_once().await {
+                // What was being scanned may be gone.
+                Err(_) if self.state.borrow().log_start > log_start => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn load_producers_once(self: &Rc<Self>) -> Result<(), ReadError> {
         if self.state.borrow().producers_loaded {
             return Ok(());
         }
