@@ -5,6 +5,7 @@ mod fetch;
 mod node;
 mod offsets;
 mod produce;
+mod records;
 mod remote;
 mod topics;
 
@@ -12,6 +13,7 @@ pub(crate) use fetch::{PartitionReader, fetch};
 pub(crate) use node::describe_node;
 pub(crate) use offsets::find_offset;
 pub(crate) use produce::produce;
+pub(crate) use records::delete_records;
 pub(crate) use remote::run_mesh;
 pub(crate) use topics::{
     TopicDescription, alter_topic, create_topic, delete_topic, describe_topic, init_producer,

@@ -14,7 +14,7 @@ use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
     KafkaService, api_versions, cluster, configs, elements_max, fetch, metadata, offsets, produce,
-    producer_ids, send, topics,
+    producer_ids, records, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
@@ -205,6 +205,7 @@ async fn answer(
         ApiKey::Metadata => reply::<kafka::Metadata>(call, from, metadata::answer).await,
         ApiKey::CreateTopics => reply::<kafka::CreateTopics>(call, from, topics::create).await,
         ApiKey::DeleteTopics => reply::<kafka::DeleteTopics>(call, from, topics::delete).await,
+        ApiKey::DeleteRecords => reply::<kafka::DeleteRecords>(call, from, records::delete).await,
         ApiKey::DescribeConfigs => reply::<kafka::DescribeConfigs>(call, from, configs::describe).await,
         ApiKey::AlterConfigs => reply::<kafka::AlterConfigs>(call, from, configs::replace).await,
         ApiKey::IncrementalAlterConfigs => {

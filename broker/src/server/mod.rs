@@ -138,6 +138,7 @@ impl ServerPlan {
         let services = Services::new(shard.clone());
         let connections = services.connections.clone();
         drop(shard.services.spawn(run_sweeper(connections.clone())));
+        drop(shard.services.spawn(crate::retention::run(shard.clone())));
         begun.doors.open(&services);
         if shard_id == ShardId(0) {
             self.tell_ready(&shard, begun.was_clean);
