@@ -67,6 +67,8 @@ pub struct Config {
     pub receive_stall_timeout: Duration,
     /// How long a peer may take nothing of what is sent to it.
     pub send_stall_timeout: Duration,
+    /// Between two rounds of retention; tests make it short.
+    pub retention_interval: Duration,
 }
 
 /// What is spoken. The first byte of a connection tells which it is.
@@ -139,6 +141,7 @@ impl Default for Config {
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             receive_stall_timeout: limits::RECEIVE_STALL_TIMEOUT,
             send_stall_timeout: limits::SEND_STALL_TIMEOUT,
+            retention_interval: limits::RETENTION_INTERVAL,
         }
     }
 }

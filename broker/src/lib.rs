@@ -41,6 +41,7 @@ mod metrics;
 mod native;
 mod net;
 pub mod request;
+mod retention;
 mod said;
 pub mod server;
 pub mod session;

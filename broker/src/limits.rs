@@ -65,6 +65,9 @@ pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub const SEND_STALL_TIMEOUT_CONTENDED: Duration = Duration::from_secs(10);
 /// How often connections are looked over for the times above. Not a timer a connection.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two rounds of retention. A record may live so much longer than its topic says, and longer where a shard has very many
+/// partitions that nobody uses.
+pub const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 /// A connection that received nothing for so long gives its receive buffer back.
 pub const RECEIVE_IDLE: Duration = Duration::from_secs(2);
 

@@ -17,6 +17,9 @@ pub struct History {
     /// Everything ever sent, by mark, with its length: what is served must be one of these.
     sent: BTreeMap<(u64, u32, u32), usize>,
     next_send: u32,
+    /// How far each partition's start was raised, acknowledged or served; and how far it may have been.
+    starts: BTreeMap<u64, i64>,
+    starts_wanted: BTreeMap<u64, i64>,
 }
 
 impl History {
@@ -42,11 +45,34 @@ impl History {
         self.certain.entry(uid).or_default().split_off(&from);
     }
 
-    /// Judges everything a reader was served, from offset 0 to the high watermark.
-    pub fn judge(&mut self, uid: u64, served: &[(i64, Mark, usize)]) {
+    /// The start is about to be raised to this offset.
+    pub fn wants_start(&mut self, uid: u64, start: i64) {
+        let wanted = self.starts_wanted.entry(uid).or_default();
+        *wanted = start.max(*wanted);
+    }
+
+    /// The machine said that the log begins here.
+    pub fn start_acknowledged(&mut self, uid: u64, start: i64) {
+        let known = self.starts.entry(uid).or_default();
+        assert!(start >= *known, "partition {uid}: the start was {known}, now {start}");
+        *known = start;
         let certain = self.certain.entry(uid).or_default();
-        for (expected, (offset, mark, length)) in served.iter().enumerate() {
-            assert_eq!(*offset, expected as i64, "partition {uid}: the offsets have a gap or a double");
+        *certain = certain.split_off(&start);
+    }
+
+    /// Both tables of the ring are lost, and with them where the partition starts within a segment.
+    pub fn start_forgotten(&mut self, uid: u64) {
+        self.starts.remove(&uid);
+    }
+
+    /// Judges everything a reader was served, from the start to the high watermark.
+    pub fn judge(&mut self, uid: u64, start: i64, served: &[(i64, Mark, usize)]) {
+        self.start_acknowledged(uid, start);
+        let wanted = self.starts_wanted.get(&uid).copied().unwrap_or(0);
+        assert!(start <= wanted, "partition {uid}: starts at {start}, was never raised above {wanted}");
+        let certain = self.certain.entry(uid).or_default();
+        for (expected, (offset, mark, length)) in (start..).zip(served) {
+            assert_eq!(*offset, expected, "partition {uid}: the offsets have a gap or a double");
             let sent = self.sent.get(&(uid, mark.life, mark.send));
             assert_eq!(
                 sent,
@@ -55,7 +81,7 @@ impl History {
             );
         }
         for (offset, mark) in certain.iter() {
-            let found = served.get(*offset as usize).map(|(_, mark, _)| *mark);
+            let found = served.get((*offset - start) as usize).map(|(_, mark, _)| *mark);
             assert_eq!(
                 found,
                 Some(*mark),

@@ -178,7 +178,7 @@ impl Plan {
         for spec in &specs {
             let log = stores[spec.shard.index()].log(spec.uid).expect("a log of the shard");
             let served = read_all(&log).await;
-            history.borrow_mut().judge(spec.uid.0, &served);
+            history.borrow_mut().judge(spec.uid.0, log.offsets().log_start, &served);
             logs.push(log);
         }
         (stores, logs)
@@ -198,15 +198,16 @@ pub(crate) fn marked_batch(uid: u64, life: u32, length: usize, history: &Shared)
     (builder.finish(ProducerStamp::NONE).expect("it fits"), mark)
 }
 
-/// What a reader is served, from offset 0 to the high watermark.
+/// What a reader is served, from the start to the high watermark.
 pub(crate) async fn read_all(log: &Log) -> Vec<(i64, Mark, usize)> {
-    let mut cursor = Cursor::at(0);
+    let start = log.offsets().log_start;
+    let mut cursor = Cursor::at(start);
     let mut served = Vec::new();
     loop {
         let slices = log.read(&mut cursor, 50_000).await.expect("a read");
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         if bytes.is_empty() {
-            assert_eq!(served.len() as i64, log.offsets().high_watermark);
+            assert_eq!(start + served.len() as i64, log.offsets().high_watermark);
             return served;
         }
         let bytes = Bytes::from(bytes);

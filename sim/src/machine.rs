@@ -182,6 +182,22 @@ impl Machine {
         *self.history.borrow_mut() = remembered.history.clone();
     }
 
+    /// What `corelog log verify` finds wrong with the folder, no process running.
+    pub fn damage(&self) -> Vec<storage::inspect::Damage> {
+        let opening = self.opening();
+        let verified = async move {
+            let (options, specs) = (opening.plan.options(), opening.specs());
+            storage::inspect::verify(&options, &specs, PartitionUid(UID_LIMIT), &mut |_| {}).await
+        };
+        let report = self.world.run(verified, STEPS_MAX).expect("it ends");
+        report.unwrap_or_else(|error| panic!("{error}")).damage
+    }
+
+    /// The tables are about to be lost: where the partition starts within a segment is known to nobody else.
+    pub fn forget_start(&self, uid: u64) {
+        self.history.borrow_mut().start_forgotten(uid);
+    }
+
     /// A repair gave up what the partition held from this offset on.
     pub fn give_up(&self, uid: u64, from: i64) {
         self.history.borrow_mut().given_up(uid, from);
@@ -245,7 +261,8 @@ impl Opening {
         for spec in self.specs() {
             let log = stores[spec.shard.index()].log(spec.uid).expect("a log of the shard");
             let served = read_all(&log).await;
-            self.history.borrow_mut().judge(spec.uid.0, &served);
+            let start = log.offsets().log_start;
+            self.history.borrow_mut().judge(spec.uid.0, start, &served);
             logs.insert(spec.uid.0, log);
         }
         let (acks, sent) = (AckQueue::new(), Rc::default());
@@ -309,6 +326,29 @@ impl Running {
         batches.iter().for_each(|(uid, bytes)| self.send(*uid, *bytes));
         for _ in batches {
             self.outcome().await.unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    /// Raises a partition's start and waits until that is durable.
+    pub async fn raise_start(&self, uid: u64, offset: i64) -> i64 {
+        let high_watermark = self.log(uid).offsets().high_watermark;
+        let wanted = if offset == storage::TO_HIGH_WATERMARK { high_watermark } else { offset };
+        self.history.borrow_mut().wants_start(uid, wanted);
+        let start = self.log(uid).raise_start(offset).await.unwrap_or_else(|error| panic!("{error}"));
+        self.history.borrow_mut().start_acknowledged(uid, start);
+        start
+    }
+
+    /// One round of retention on every shard, at this time.
+    pub async fn retain(&self, now_ms: i64) {
+        for (uid, log) in &self.logs {
+            self.history.borrow_mut().wants_start(*uid, log.offsets().high_watermark);
+        }
+        for store in &self.stores {
+            store.retain(now_ms).await;
+        }
+        for (uid, log) in &self.logs {
+            self.history.borrow_mut().start_acknowledged(*uid, log.offsets().log_start);
         }
     }
 

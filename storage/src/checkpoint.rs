@@ -37,7 +37,7 @@ pub(crate) async fn run(shard: Rc<Shard>, logs: Rc<Logs>) {
         if has_failed {
             return;
         }
-        let is_done = shard.dirty.borrow().is_empty() && tabled_at == Some(last);
+        let is_done = shard.dirty.borrow().is_empty() && tabled_at == Some(last) && !shard.wants_table();
         let appended = shard.counters.appended_batches.get();
         if is_done && has_no_room {
             if let Some(reason) = held_up_by(&logs) {
@@ -59,7 +59,10 @@ pub(crate) async fn run(shard: Rc<Shard>, logs: Rc<Logs>) {
         let quiet = is_quiet(&shard);
         pass(&shard, &logs, quiet).await;
         match write_table(&shard, &logs).await {
-            Ok(table) => tabled_at = (!may_say_more(&logs, table)).then_some(table.last_sequence),
+            Ok(table) => {
+                tabled_at = (!may_say_more(&logs, table)).then_some(table.last_sequence);
+                shard.free_in_background();
+            }
             // Nothing was written: the slots are as they were, and it is tried again when there may be room.
             Err(error) if error.is_out_of_space() => clock::sleep(FULL_DISK_RETRY).await,
             Err(error) => {
@@ -185,7 +188,10 @@ pub(crate) async fn write_table(shard: &Shard, logs: &Logs) -> Result<Tabled, Fi
         ((sequence, place), queue.last_complete)
     };
     let (slot, table) = shard.ring.borrow_mut().next_table(redo_from, last_sequence, records);
-    ring::write_table(&slot, &table).await?;
+    shard.table_under_way.set(true);
+    let written = ring::write_table(&slot, &table).await;
+    shard.table_under_way.set(false);
+    written?;
     stats::add(&shard.counters.tables, 1);
     let mut queue = shard.queue.borrow_mut();
     queue.redo_from = redo_from;

@@ -61,6 +61,19 @@ pub enum ReadError {
     File(#[from] FileError),
 }
 
+/// Why a log's start was not raised. It may be found raised later only where the journal failed.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StartError {
+    #[error("offset {offset} is outside the log: it holds {log_start} to {high_watermark}")]
+    OffsetOutOfRange { offset: i64, log_start: i64, high_watermark: i64 },
+    #[error("the log's start cannot be made durable: {reason}")]
+    Unavailable { reason: String },
+    #[error("the partition was deleted")]
+    Removed,
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(transparent)]

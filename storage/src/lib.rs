@@ -25,6 +25,7 @@ mod producers;
 mod recovery;
 mod redo;
 pub mod repair;
+mod retention;
 mod shard;
 mod slice;
 mod stats;
@@ -32,8 +33,9 @@ mod store;
 mod tails;
 
 pub use ack::{Ack, AckQueue, Appended};
-pub use error::{AppendError, FormatError, ReadError, RecoveryError, StoreError};
+pub use error::{AppendError, FormatError, ReadError, RecoveryError, StartError, StoreError};
 pub use log::read::Cursor;
+pub use log::start::TO_HIGH_WATERMARK;
 pub use log::{Log, LogOffsets};
 pub use options::{Durability, LogSettings, MemoryShare, PartitionSpec, PartitionUid, StorageOptions};
 pub use recovery::{Recovery, ShardRecovery, recover, remove_spare_rings};

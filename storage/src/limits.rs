@@ -73,6 +73,10 @@ pub const COLD_READ_BYTES_MAX: usize = 1 << 20;
 pub const DELETE_STEP_BYTES: u64 = 4 << 20;
 pub const DELETE_STEP_INTERVAL_MS: u64 = 10;
 
+/// A round of retention reads at most so many folders, indexes and first batches, some milliseconds of a disk's time; what is known in
+/// memory it looks at in any case.
+pub const RETENTION_READS_A_ROUND: usize = 64;
+
 /// So often everything dirty is written to its segment although nothing presses, and files of partitions that have gone idle are let
 /// go: a look at every log of the shard.
 pub const CHECKPOINT_AGE_MS: u64 = 4_000;

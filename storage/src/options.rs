@@ -44,6 +44,12 @@ pub struct LogSettings {
     pub segment_bytes_max: u64,
     /// The largest batch accepted, header included (`max.message.bytes`).
     pub batch_bytes_max: u32,
+    /// Segments whose newest record is older go (`retention.ms`); `None`: by age nothing goes.
+    pub retention_ms: Option<i64>,
+    /// The oldest segments go while the log is longer without them (`retention.bytes`); `None`: by size nothing goes.
+    pub retention_bytes: Option<u64>,
+    /// A segment whose first batch is older is closed and the next begun (`segment.ms`).
+    pub segment_ms: Option<i64>,
 }
 
 impl Default for LogSettings {
@@ -51,6 +57,9 @@ impl Default for LogSettings {
         Self {
             segment_bytes_max: limits::SEGMENT_BYTES_DEFAULT,
             batch_bytes_max: limits::BATCH_BYTES_DEFAULT,
+            retention_ms: None,
+            retention_bytes: None,
+            segment_ms: None,
         }
     }
 }

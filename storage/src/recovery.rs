@@ -66,7 +66,8 @@ pub async fn recover(
     for ring in &mut rings {
         redone += redo_ring(options, ring, partitions, &mut ends, uid_limit).await?;
     }
-    let ends: BTreeMap<u64, LogEnd> = ends.into_iter().map(|(uid, (_, end))| (uid, end)).collect();
+    let ends: BTreeMap<u64, LogEnd> =
+        ends.into_iter().map(|(uid, (_, end))| (uid, end.within_its_end())).collect();
     let start_epoch = rings.iter().map(|ring| ring.table.start_epoch).max().unwrap_or(0) + 1;
     let mut shard_recoveries = Vec::new();
     for number in 0..shards {
@@ -169,18 +170,21 @@ pub(crate) fn lost_rings(options: &StorageOptions, rings: &[ScannedRing]) -> Vec
 /// Ends by uid, each with the start epoch of the ring that is believed for it.
 pub(crate) type Ends = BTreeMap<u64, (u64, LogEnd)>;
 
+/// The newest record of each partition. A ring that a partition has left may still hold an older one with the same end: then
+/// the one of the later segment is newer. A start never falls, so the highest is right whoever names it.
 pub(crate) fn newest_ends(rings: &[ScannedRing], uid_limit: PartitionUid) -> Result<Ends, RecoveryError> {
     let mut ends = Ends::new();
     for ring in rings {
         for record in &ring.table.records {
             refuse_unknown(ring, record.uid, uid_limit)?;
             let candidate = (ring.table.start_epoch, log_end(record));
-            let better = ends.get(&record.uid).is_none_or(|(epoch, end)| {
-                (candidate.0, candidate.1.next_offset) > (*epoch, end.next_offset)
-            });
-            if better {
-                ends.insert(record.uid, candidate);
+            let age = |(epoch, end): &(u64, LogEnd)| (*epoch, end.next_offset, end.segment_base);
+            let known = ends.entry(record.uid).or_insert_with(|| candidate.clone());
+            let log_start = known.1.log_start.max(record.log_start);
+            if age(&candidate) > age(known) {
+                *known = candidate;
             }
+            known.1.log_start = log_start;
         }
     }
     Ok(ends)
@@ -287,7 +291,8 @@ pub(crate) async fn redo_in_memory(
         }
     }
     for (uid, (_, end)) in ends {
-        redos.entry(uid).or_insert_with(|| Redo::new(end));
+        let redo = redos.entry(uid).or_insert_with(|| Redo::new(end));
+        redo.end = redo.end.clone().within_its_end();
     }
     for (uid, segment_base, end) in closings.complete() {
         if let Some(redo) = redos.get_mut(&uid) {

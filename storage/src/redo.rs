@@ -37,6 +37,8 @@ impl Redo {
 
     /// Takes the next entry of the partition, in the order of the ring.
     pub(crate) fn take(&mut self, entry: &EntryHeader, bytes: &[u8]) {
+        // Also of an entry that the table has overtaken: the start's note may stand in a segment that was closed meanwhile.
+        self.end.log_start = self.end.log_start.max(entry.log_start);
         if entry.segment_base < self.end.segment_base {
             return;
         }
@@ -48,7 +50,6 @@ impl Redo {
         self.touched = true;
         self.end.end_position = self.end.end_position.max(entry.end());
         self.end.next_offset = self.end.next_offset.max(entry.next_offset);
-        self.end.log_start = self.end.log_start.max(entry.log_start);
         if entry.kind == EntryKind::Data {
             self.put(entry.segment_base, entry.position, bytes);
         }

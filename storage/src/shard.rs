@@ -44,6 +44,12 @@ pub(crate) struct Shard {
     /// Who decompresses a batch to look into it holds the one permit: it takes much memory.
     pub(crate) decompressions: Semaphore,
     pub(crate) last_append: Cell<Instant>,
+    /// A table is being written: put together before now.
+    pub(crate) table_under_way: Cell<bool>,
+    /// Logs with segments below their start.
+    pub(crate) to_free: RefCell<VecDeque<Weak<LogInner>>>,
+    /// The task that frees them runs.
+    pub(crate) is_freeing: Cell<bool>,
     pub(crate) gate: Gate,
 }
 
@@ -86,6 +92,9 @@ impl Shard {
             openings: Semaphore::new(limits::OPENINGS_IN_FLIGHT),
             decompressions: Semaphore::new(1),
             last_append: Cell::new(clock::now()),
+            table_under_way: Cell::new(false),
+            to_free: RefCell::new(VecDeque::new()),
+            is_freeing: Cell::new(false),
             gate: Gate::new(),
         })
     }

@@ -25,6 +25,8 @@ struct Inner {
     shard: Rc<Shard>,
     logs: Rc<Logs>,
     tasks: std::cell::RefCell<Vec<JoinHandle<()>>>,
+    /// Where the next round of retention begins.
+    retention_from: std::cell::Cell<PartitionUid>,
 }
 
 impl Store {
@@ -58,11 +60,24 @@ impl Store {
             task::spawn(writer::run(shard.clone(), logs.clone())),
             task::spawn(checkpoint::run(shard.clone(), logs.clone())),
         ];
-        Ok(Self { inner: Rc::new(Inner { shard, logs, tasks: tasks.into() }) })
+        let retention_from = PartitionUid(0).into();
+        Ok(Self { inner: Rc::new(Inner { shard, logs, tasks: tasks.into(), retention_from }) })
     }
 
     pub fn log(&self, uid: PartitionUid) -> Option<Log> {
         self.inner.logs.borrow().get(&uid).map(|inner| Log { inner: inner.clone() })
+    }
+
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.inner.logs
+    }
+
+    pub(crate) fn retention_from(&self) -> PartitionUid {
+        self.inner.retention_from.get()
+    }
+
+    pub(crate) fn set_retention_from(&self, uid: PartitionUid) {
+        self.inner.retention_from.set(uid);
     }
 
     /// Begins a partition whose catalog record is durable. Nothing touches the disk until the first append.

@@ -126,11 +126,28 @@ type FirstEntries = BTreeMap<u64, FirstEntry>;
 struct FirstEntry {
     segment_base: i64,
     position: u64,
+    /// The highest that an entry of the chain names.
     log_start: i64,
 }
 
+impl FirstEntry {
+    /// The log begins in the entry's segment: nothing before it is looked for, and may have been freed.
+    fn end_of_freed(&self, known: Option<&LogEnd>) -> Option<LogEnd> {
+        let log_start = known.map_or(0, |end| end.log_start).max(self.log_start);
+        let is_later = known.is_none_or(|end| end.segment_base < self.segment_base);
+        let from = self.segment_base;
+        (is_later && from > 0 && from <= log_start).then_some(LogEnd {
+            segment_base: from,
+            end_position: 0,
+            next_offset: from,
+            log_start,
+        })
+    }
+}
+
+/// Where a chain goes from one segment to the next and the start is at or behind that, it begins with the next.
 async fn first_entries(ring: &mut ScannedRing) -> Result<FirstEntries, RecoveryError> {
-    let mut firsts = FirstEntries::new();
+    let mut begun: BTreeMap<u64, Vec<FirstEntry>> = BTreeMap::new();
     for link in ring.chain.clone() {
         // What is wrong with an entry is said when it is redone.
         for (header, _) in Entries::new(ring.entries(&link).await?).map_while(Result::ok) {
@@ -139,10 +156,20 @@ async fn first_entries(ring: &mut ScannedRing) -> Result<FirstEntries, RecoveryE
                 position: header.position,
                 log_start: header.log_start,
             };
-            firsts.entry(header.uid).or_insert(first);
+            let segments = begun.entry(header.uid).or_default();
+            if segments.last().is_none_or(|last| last.segment_base < first.segment_base) {
+                segments.push(first);
+            }
+            for segment in segments {
+                segment.log_start = segment.log_start.max(first.log_start);
+            }
         }
     }
-    Ok(firsts)
+    let first_of = |segments: Vec<FirstEntry>| {
+        let kept = segments.iter().rposition(|segment| segment.segment_base <= segment.log_start);
+        segments[kept.unwrap_or(0)]
+    };
+    Ok(begun.into_iter().map(|(uid, segments)| (uid, first_of(segments))).collect())
 }
 
 /// Whether the end of a partition has to be looked for.
@@ -272,15 +299,26 @@ impl Scan {
     /// Where to begin: at the end an older table knew, else with the last segment; one before it, if there is one, has to be
     /// measured, because a roll may have left it too long.
     fn begin(&self, bases: &[i64]) -> Option<LogEnd> {
+        if let Some(end) = self.first.and_then(|first| first.end_of_freed(self.known.as_ref())) {
+            return Some(end);
+        }
         if let Some(known) = &self.known {
-            let is_there = bases.contains(&known.segment_base);
-            return is_there.then(|| known.clone());
+            if bases.contains(&known.segment_base) {
+                return Some(known.clone());
+            }
+            // A table of a ring that the partition has left may name a segment that was freed since.
+            let is_freed = bases.first().is_some_and(|first| *first > known.segment_base);
+            if !is_freed {
+                return None;
+            }
         }
         let target = self.first.map_or(i64::MAX, |first| first.segment_base);
         let at = bases.partition_point(|base| *base <= target).checked_sub(1)?;
         let is_new = self.first.is_some() && bases[at] < target;
         let from = bases[if is_new { at } else { at.saturating_sub(1) }];
-        let log_start = self.first.map_or(0, |first| first.log_start).max(bases[0]);
+        let known = self.known.as_ref().map_or(0, |end| end.log_start);
+        // A start inside the first segment that is left is not told by the segments: it falls back to the segment's beginning.
+        let log_start = self.first.map_or(0, |first| first.log_start).max(known).max(bases[0]);
         Some(LogEnd { segment_base: from, end_position: 0, next_offset: from, log_start })
     }
 

@@ -36,6 +36,15 @@ pub const SEGMENT_BYTES: &str = "segment.bytes";
 /// `max.message.bytes`: the largest batch taken.
 pub const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
+/// `retention.ms`: how long records are kept; -1 for ever.
+pub(super) const RETENTION_MS: &str = "retention.ms";
+/// `retention.bytes`: how much of a partition is kept; -1 all.
+pub(super) const RETENTION_BYTES: &str = "retention.bytes";
+/// `segment.ms`: when the log begins a new segment, however short this one is.
+pub(super) const SEGMENT_MS: &str = "segment.ms";
+/// `cleanup.policy`: only with `delete` in it is anything deleted.
+pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
+
 /// The longest value kept: `cleanup.policy` with all its words takes 14 bytes, the longest number 20.
 const SETTING_VALUE_BYTES_MAX: usize = 256;
 
@@ -62,7 +71,7 @@ const COMPRESSIONS: &[&str] = &["producer", "uncompressed", "gzip", "snappy", "l
 /// Every setting, in the order of their names.
 pub const SETTINGS: &[SettingRule] = &[
     SettingRule {
-        name: "cleanup.policy",
+        name: CLEANUP_POLICY,
         range: SettingRange::Words(&["delete", "compact"]),
         default: "delete",
         acts: false,
@@ -87,12 +96,12 @@ pub const SETTINGS: &[SettingRule] = &[
     number("min.compaction.lag.ms", 0, MAX, "0", false),
     number("min.insync.replicas", 1, i32::MAX as i64, "1", false),
     flag("preallocate", "false"),
-    number("retention.bytes", -1, MAX, "-1", false),
-    number("retention.ms", -1, MAX, "604800000", false),
+    number(RETENTION_BYTES, -1, MAX, "-1", true),
+    number(RETENTION_MS, -1, MAX, "604800000", true),
     number(SEGMENT_BYTES, 1 << 20, 1 << 40, "1073741824", true),
     number("segment.index.bytes", 4, i32::MAX as i64, "10485760", false),
     number("segment.jitter.ms", 0, MAX, "0", false),
-    number("segment.ms", 1, MAX, "604800000", false),
+    number(SEGMENT_MS, 1, MAX, "604800000", true),
     flag("unclean.leader.election.enable", "false"),
 ];
 

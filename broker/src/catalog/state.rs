@@ -47,9 +47,14 @@ impl Topic {
 
     /// What the storage is told.
     pub fn log_settings(&self) -> LogSettings {
+        let policy = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
+        let deletes = self.setting(policy).split(',').any(|word| word.trim() == "delete");
         LogSettings {
             segment_bytes_max: u64::try_from(self.number(settings::SEGMENT_BYTES)).unwrap_or(u64::MAX),
             batch_bytes_max: u32::try_from(self.number(settings::MAX_MESSAGE_BYTES)).unwrap_or(u32::MAX),
+            retention_ms: Some(self.number(settings::RETENTION_MS)).filter(|ms| deletes && *ms >= 0),
+            retention_bytes: u64::try_from(self.number(settings::RETENTION_BYTES)).ok().filter(|_| deletes),
+            segment_ms: Some(self.number(settings::SEGMENT_MS)),
         }
     }
 

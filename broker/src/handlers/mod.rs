@@ -6,6 +6,7 @@ mod groups;
 mod node;
 mod offsets;
 mod produce;
+mod records;
 mod remote;
 mod topics;
 
@@ -14,6 +15,7 @@ pub(crate) use groups::{ask_group, coordinator_of, ensure_offsets_topic, list_gr
 pub(crate) use node::describe_node;
 pub(crate) use offsets::find_offset;
 pub(crate) use produce::produce;
+pub(crate) use records::delete_records;
 pub(crate) use remote::run_mesh;
 pub(crate) use topics::{
     TopicDescription, alter_topic, create_topic, delete_topic, describe_topic, init_producer,

@@ -11,7 +11,7 @@ use runtime::sync::queue;
 use storage::AckQueue;
 use wire::codes::ErrorCode;
 
-use super::{fetch, groups, node, offsets, topics};
+use super::{fetch, groups, node, offsets, records, topics};
 use crate::catalog_writer;
 use crate::request::{Fetched, NO_OFFSETS};
 use crate::shard::{Ask, CopiedFetch, LifeMessage, Shard, ShardMessage, ShardReply, ShardRequest, Told};
@@ -98,6 +98,10 @@ async fn answer(shard: &Rc<Shard>, ask: Ask) -> Told {
         }),
         Ask::FindOffset { uid, query } => Told::Offset(match shard.store.log(uid) {
             Some(log) => offsets::find_in_log(&log, query).await,
+            None => Err(ErrorCode::TopicDeleted),
+        }),
+        Ask::RaiseStart { uid, offset } => Told::Start(match shard.store.log(uid) {
+            Some(log) => records::raise_start(&log, offset).await,
             None => Err(ErrorCode::TopicDeleted),
         }),
         Ask::Standing { uids } => Told::Standing(topics::standing_here(shard, &uids).await),

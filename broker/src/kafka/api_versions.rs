@@ -42,6 +42,7 @@ pub const SERVED: &[ServedApi] = &[
     served(ApiKey::ApiVersions),
     served(ApiKey::CreateTopics),
     served(ApiKey::DeleteTopics),
+    served(ApiKey::DeleteRecords),
     served(ApiKey::InitProducerId),
     served(ApiKey::DescribeConfigs),
     served(ApiKey::AlterConfigs),

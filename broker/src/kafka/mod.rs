@@ -35,6 +35,7 @@ mod offsets;
 mod outbox;
 mod produce;
 mod producer_ids;
+mod records;
 mod send;
 mod serve;
 mod topics;

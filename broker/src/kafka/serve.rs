@@ -13,8 +13,7 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max, fetch, groups,
-    membership, metadata, offsets, produce, producer_ids, send, topics,
+    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max, fetch, groups, membership, metadata, offsets, produce, producer_ids, records, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
@@ -222,6 +221,7 @@ async fn answer(
         ApiKey::DeleteGroups => reply::<kafka::DeleteGroups>(call, from, groups::delete).await,
         ApiKey::CreateTopics => reply::<kafka::CreateTopics>(call, from, topics::create).await,
         ApiKey::DeleteTopics => reply::<kafka::DeleteTopics>(call, from, topics::delete).await,
+        ApiKey::DeleteRecords => reply::<kafka::DeleteRecords>(call, from, records::delete).await,
         ApiKey::DescribeConfigs => reply::<kafka::DescribeConfigs>(call, from, configs::describe).await,
         ApiKey::AlterConfigs => reply::<kafka::AlterConfigs>(call, from, configs::replace).await,
         ApiKey::IncrementalAlterConfigs => {

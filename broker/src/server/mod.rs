@@ -139,6 +139,7 @@ impl ServerPlan {
         let connections = services.connections.clone();
         drop(shard.services.spawn(run_sweeper(connections.clone())));
         handlers::open_groups(&shard);
+        drop(shard.services.spawn(crate::retention::run(shard.clone())));
         begun.doors.open(&services);
         if shard_id == ShardId(0) {
             self.tell_ready(&shard, begun.was_clean);

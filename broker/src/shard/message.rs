@@ -92,6 +92,11 @@ pub(crate) enum Ask {
         uid: PartitionUid,
         query: OffsetQuery,
     },
+    /// The log begins at `offset` from now on.
+    RaiseStart {
+        uid: PartitionUid,
+        offset: i64,
+    },
     /// Several partitions at once.
     Standing {
         uids: Vec<PartitionUid>,
@@ -119,6 +124,8 @@ pub(crate) enum Told {
     Fetched(CopiedFetch),
     Readable(bool),
     Offset(Result<FoundOffset, ErrorCode>),
+    /// Where the log begins.
+    Start(Result<i64, ErrorCode>),
     /// In the order of the question.
     Standing(Vec<Option<PartitionStanding>>),
     Group(Box<Answer>),

@@ -74,7 +74,8 @@ fn settings_and_partitions_change_and_last() {
     let setting = |name: &str| reply.settings.iter().find(|setting| setting.name == name).unwrap();
     assert_eq!(setting("max.message.bytes").value, "2000");
     assert!(setting("max.message.bytes").acts && !setting("max.message.bytes").is_default);
-    assert!(setting("retention.ms").is_default && !setting("retention.ms").acts);
+    assert!(setting("retention.ms").is_default && setting("retention.ms").acts);
+    assert!(!setting("flush.ms").acts);
 }
 
 #[test]

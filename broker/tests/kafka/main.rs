@@ -7,4 +7,5 @@ mod bad_input;
 mod cluster;
 mod consuming;
 mod producing;
+mod records;
 mod settings;

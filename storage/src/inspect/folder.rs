@@ -141,6 +141,10 @@ async fn verify_partition(
         damaged(&path, None, reason, false, report, &mut |_| {});
     }
     let log_start = end.log_start;
+    // What lies below the start is about to be freed, and nobody reads it.
+    let is_below = |at: usize| bases.get(at + 1).is_some_and(|next| *next <= log_start);
+    let below = (0..bases.len()).take_while(|at| is_below(*at)).count();
+    let bases = &bases[below..];
     if bases.first().is_some_and(|first| *first > log_start) {
         let reason = format!("the log begins at offset {log_start}, and the first segment at {}", bases[0]);
         damaged(folder, None, reason, false, report, &mut |_| {});

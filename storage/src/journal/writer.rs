@@ -187,6 +187,8 @@ pub(crate) fn stop(shard: &Shard, logs: &Logs, reason: &str) {
     let all: Vec<_> = logs.borrow().values().cloned().collect();
     for log in all {
         log.fail_pending(&error);
+        // Who waits for the start to be durable waits for nothing now.
+        log.readable.notify_all();
     }
     shard.queue.borrow_mut().logs.clear();
     shard.journal_wake.notify_all();

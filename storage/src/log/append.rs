@@ -126,7 +126,8 @@ impl LogInner {
 impl LogState {
     fn has_space(&self, length: u64) -> bool {
         let Some(segment) = self.open.back() else { return false };
-        let fits = segment.end == 0 || segment.end + length <= self.settings.segment_bytes_max;
+        let fits = segment.end == 0
+            || (segment.end + length <= self.settings.segment_bytes_max && !segment.roll_wanted);
         self.loaded && segment.file.is_some() && fits && segment.end + length <= segment.allocated
     }
 

@@ -44,7 +44,7 @@ impl LogInner {
         }));
     }
 
-    async fn close_oldest(&self) -> Result<(), FileError> {
+    async fn close_oldest(self: &Rc<Self>) -> Result<(), FileError> {
         let (uid, folder, base_offset, end, file, index) = {
             let state = self.state.borrow();
             let segment = state.open.front().expect("a segment is closing");
@@ -52,6 +52,7 @@ impl LogInner {
             (state.uid, state.folder.clone(), segment.base_offset, segment.end, segment.file.clone(), index)
         };
         let file = file.expect("a segment that closes has its file");
+        let newest_ms = index.as_ref().map(SegmentIndex::max_timestamp_ms);
         file.truncate(end).await?;
         file.datasync().await?;
         if let Some(index) = index {
@@ -60,7 +61,9 @@ impl LogInner {
         self.write_roll_snapshot().await;
         let mut state = self.state.borrow_mut();
         state.open.pop_front();
-        state.closed.push(ClosedSegment { base_offset, length: end });
+        state.closed.push(ClosedSegment { base_offset, length: end, newest_ms });
+        drop(state);
+        self.leave_below_start();
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl LogInner {
             let busy = {
                 let state = self.state.borrow();
                 let closing = state.open.iter().any(|segment| segment.closing);
-                state.run.is_some() || state.preparing || closing || state.entry_in_flight
+                state.run.is_some() || state.preparing || closing || state.entry_in_flight || state.freeing
             };
             if !busy {
                 break;
@@ -64,7 +64,7 @@ pub(crate) async fn delete_folder(folder: &Path) -> Result<(), FileError> {
         file::sync_folder(parent).await?;
     }
     for entry in file::list_folder(&doomed).await? {
-        free_in_steps(&doomed.join(&entry.name), entry.bytes).await?;
+        free_in_steps(&doomed.join(&entry.name), entry.bytes, &|| true).await?;
     }
     file::remove_folder_all(&doomed).await?;
     if let Some(topic) = folder.parent()
@@ -75,17 +75,26 @@ pub(crate) async fn delete_folder(folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-async fn free_in_steps(path: &Path, bytes: u64) -> Result<(), FileError> {
+/// Cuts a file shorter and shorter, and removes it. False where it was told to stop before.
+pub(crate) async fn free_in_steps(
+    path: &Path,
+    bytes: u64,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<bool, FileError> {
     if bytes > DELETE_STEP_BYTES {
         let options = OpenOptions { access: Access::Write, create: Create::Never, durable_writes: false };
         let file = File::open(path, options).await?;
         let mut left = file.size().await?;
         while left > DELETE_STEP_BYTES {
             left -= DELETE_STEP_BYTES;
+            if !goes_on() {
+                return Ok(false);
+            }
             file.truncate(left).await?;
             clock::sleep(Duration::from_millis(DELETE_STEP_INTERVAL_MS)).await;
         }
         file.close().await?;
     }
-    file::remove_file(path).await
+    file::remove_file(path).await?;
+    Ok(true)
 }

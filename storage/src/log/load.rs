@@ -10,6 +10,8 @@ use crate::error::ReadError;
 use crate::log::LogInner;
 use crate::log::close::PRODUCERS_FILE;
 use crate::log::segment::{ClosedSegment, base_offset_of, segment_path};
+use crate::log::start::FREED;
+use crate::log::state::BelowStart;
 use crate::producers::Producers;
 
 /// The largest snapshot: 4,096 producers with five batches each take 426 KiB.
@@ -20,17 +22,18 @@ impl LogInner {
         if self.state.borrow().loaded {
             return Ok(());
         }
-        let (folder, active, log_start) = {
+        let (folder, active) = {
             let state = self.state.borrow();
             let active = state.open.front().ok_or(ReadError::Removed)?.base_offset;
-            (state.folder.clone(), active, state.log_start)
+            (state.folder.clone(), active)
         };
-        let mut closed = Vec::new();
+        let (mut closed, mut half_freed) = (Vec::new(), Vec::new());
         if file::exists(&folder).await? {
             for entry in file::list_folder(&folder).await? {
+                half_freed.extend(base_offset_of(&entry.name, FREED));
                 let Some(base_offset) = base_offset_of(&entry.name, "log") else { continue };
                 if base_offset < active {
-                    closed.push(ClosedSegment { base_offset, length: entry.bytes });
+                    closed.push(ClosedSegment { base_offset, length: entry.bytes, newest_ms: None });
                 } else if base_offset > active {
                     // Begun before a crash that acknowledged nothing in it.
                     file::remove_file(&segment_path(&folder, base_offset, "log")).await?;
@@ -38,16 +41,21 @@ impl LogInner {
             }
         }
         closed.sort_by_key(|segment: &ClosedSegment| segment.base_offset);
-        let next_bases: Vec<_> =
-            closed.iter().skip(1).map(|segment| segment.base_offset).chain([active]).collect();
-        let ends_above_start = |(_, next): &(ClosedSegment, i64)| *next > log_start;
-        let closed =
-            closed.into_iter().zip(next_bases).filter(ends_above_start).map(|(segment, _)| segment).collect();
-        let mut state = self.state.borrow_mut();
-        if !state.loaded {
+        half_freed.sort_unstable();
+        {
+            let mut state = self.state.borrow_mut();
+            if state.loaded {
+                return Ok(());
+            }
             state.closed = closed;
             state.loaded = true;
+            let may_go = |base_offset| BelowStart { base_offset, freed_after: 0 };
+            state.below_start.extend(half_freed.iter().copied().map(may_go));
         }
+        if !half_freed.is_empty() {
+            self.shard.will_free(self);
+        }
+        self.leave_below_start();
         Ok(())
     }
 
@@ -55,20 +63,34 @@ impl LogInner {
     /// snapshot everything is scanned: a retry must not be stored twice because a file is gone. A log that never rolled has
     /// none, and only its one segment to scan.
     pub(crate) async fn load_producers(self: &Rc<Self>) -> Result<(), ReadError> {
+        loop {
+            let log_start = self.state.borrow().log_start;
+            match self.load_producers_once().await {
+                // What was being scanned may be gone.
+                Err(_) if self.state.borrow().log_start > log_start => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn load_producers_once(self: &Rc<Self>) -> Result<(), ReadError> {
         if self.state.borrow().producers_loaded {
             return Ok(());
         }
-        let (uid, folder, high_watermark, log_start) = {
+        let (uid, folder, high_watermark, first_kept) = {
             let state = self.state.borrow();
-            (state.uid, state.folder.clone(), state.high_watermark, state.log_start)
+            // Batches below the start that are still there count: what they hold may come again.
+            let first = state.closed.first().map(|segment| segment.base_offset);
+            let first = first.or(state.open.front().map(|segment| segment.base_offset));
+            (state.uid, state.folder.clone(), state.high_watermark, first.unwrap_or(state.log_start))
         };
         let snapshot = file::read_whole(&folder.join(PRODUCERS_FILE), PRODUCERS_FILE_BYTES_MAX).await;
         // Not one of a future that a crash undid.
         let snapshot = snapshot.ok().and_then(|bytes| Producers::decode(&bytes, uid).ok());
         let snapshot = snapshot.filter(|(_, next_offset)| *next_offset <= high_watermark);
-        let (mut producers, from) = snapshot.unwrap_or((Producers::default(), log_start));
+        let (mut producers, from) = snapshot.unwrap_or((Producers::default(), first_kept));
         let mut remember = |header: &BatchHeader| producers.stored(header, header.base_offset);
-        self.scan(from.max(log_start), high_watermark, &mut remember).await?;
+        self.scan(from.max(first_kept), high_watermark, &mut remember).await?;
         let mut state = self.state.borrow_mut();
         state.producers = producers;
         state.producers_loaded = true;

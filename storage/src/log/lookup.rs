@@ -20,7 +20,21 @@ impl Log {
     /// is opened for it, on a thread beside the shard; one that cannot be, or holds more than 8 MiB, is told by its first offset
     /// and its largest timestamp.
     pub async fn offset_at_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
-        self.find_time(timestamp_ms).await.map_err(|error| self.inner.removed_or(error))
+        self.while_it_starts_there(async || self.find_time(timestamp_ms).await).await
+    }
+
+    /// Looks once more where the start was raised meanwhile: segments that were looked at may be gone.
+    async fn while_it_starts_there<T>(
+        &self,
+        look: impl AsyncFn() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let log_start = self.offsets().log_start;
+            match look().await {
+                Err(_) if self.offsets().log_start > log_start => {}
+                outcome => return outcome.map_err(|error| self.inner.removed_or(error)),
+            }
+        }
     }
 
     async fn find_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
@@ -32,8 +46,8 @@ impl Log {
             while let Some(position) = next {
                 let from = Place { segment_base, position };
                 let Some((position, header)) = log.batch_at_time(from, timestamp_ms).await? else { break };
-                let found =
-                    self.record_at_time(Place { segment_base, position }, &header, timestamp_ms).await?;
+                let place = Place { segment_base, position };
+                let found = self.record_of(place, &header, timestamp_ms, first_at_time).await?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -44,12 +58,13 @@ impl Log {
         Ok(None)
     }
 
-    /// The first record of a batch at or after a time, the log's start in mind.
-    async fn record_at_time(
+    /// The record of a batch that `look` finds for a time, from the log's start on.
+    async fn record_of(
         &self,
         place: Place,
         header: &BatchHeader,
         timestamp_ms: i64,
+        look: Look,
     ) -> Result<Option<(i64, i64)>, ReadError> {
         let from = header.base_offset.max(self.offsets().log_start);
         if header.attributes.is_log_append_time() {
@@ -59,11 +74,11 @@ impl Log {
         let batch: Bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let Place { segment_base, position } = place;
         if header.attributes.compression() == Ok(Compression::None) {
-            let found = first_at_time(&batch, from, timestamp_ms);
+            let found = look(&batch, from, timestamp_ms);
             return found.map_err(|source| ReadError::RottenBatch { segment_base, position, source });
         }
         let _turn = self.inner.shard.decompressions.acquire(1).await;
-        let found = task::run_blocking(move || first_at_time(&batch, from, timestamp_ms)).await;
+        let found = task::run_blocking(move || look(&batch, from, timestamp_ms)).await;
         // Only its producer knows what is in it: it was stored unopened.
         Ok(found.unwrap_or(Some((from, header.max_timestamp_ms))))
     }
@@ -71,13 +86,44 @@ impl Log {
     /// The record with the largest timestamp, the earliest of equals: its offset and that timestamp; as
     /// [`Log::offset_at_time`] finds it.
     pub async fn offset_of_max_timestamp(&self) -> Result<Option<(i64, i64)>, ReadError> {
+        self.while_it_starts_there(async || self.find_max_timestamp().await).await
+    }
+
+    async fn find_max_timestamp(&self) -> Result<Option<(i64, i64)>, ReadError> {
         let log = &self.inner;
         log.load().await?;
         let mut largest = -1;
         for segment_base in log.segment_bases() {
-            largest = largest.max(log.index_of(segment_base).await?.max_timestamp_ms());
+            largest = largest.max(self.max_timestamp_of(segment_base).await?);
         }
-        if largest < 0 { Ok(None) } else { self.offset_at_time(largest).await }
+        if largest < 0 { Ok(None) } else { self.find_time(largest).await }
+    }
+
+    /// The largest timestamp of a segment's records at or behind the start; -1 where there is none.
+    async fn max_timestamp_of(&self, segment_base: i64) -> Result<i64, ReadError> {
+        let log = &self.inner;
+        let log_start = self.offsets().log_start;
+        if segment_base >= log_start {
+            return Ok(log.index_of(segment_base).await?.max_timestamp_ms());
+        }
+        // The index speaks of what lies below the start too.
+        let (mut largest, mut cut) = (-1, None);
+        let from = Place { segment_base, position: 0 };
+        log.walk(from, &mut |position, header| {
+            if header.base_offset >= log_start {
+                largest = largest.max(header.max_timestamp_ms);
+            } else if header.next_offset() > log_start {
+                cut = Some((position, *header));
+            }
+            true
+        })
+        .await?;
+        if let Some((position, header)) = cut {
+            let place = Place { segment_base, position };
+            let found = self.record_of(place, &header, i64::MIN, largest_timestamp).await?;
+            largest = found.map_or(largest, |(_, timestamp_ms)| largest.max(timestamp_ms));
+        }
+        Ok(largest)
     }
 
     /// Bytes in the log's segments, those only in memory and in the ring included.
@@ -95,6 +141,9 @@ impl Log {
     }
 }
 
+/// Finds a record of a batch, from an offset on, for a time: its offset and timestamp.
+type Look = fn(&Bytes, i64, i64) -> Result<Option<(i64, i64)>, BatchError>;
+
 /// The first record of a batch from an offset on that is not before a time.
 fn first_at_time(batch: &Bytes, from: i64, timestamp_ms: i64) -> Result<Option<(i64, i64)>, BatchError> {
     for record in wire::batch::records_within(batch, limits::OPENED_BATCH_BYTES_MAX)? {
@@ -104,6 +153,19 @@ fn first_at_time(batch: &Bytes, from: i64, timestamp_ms: i64) -> Result<Option<(
         }
     }
     Ok(None)
+}
+
+/// The record of a batch from an offset on that has the largest timestamp.
+fn largest_timestamp(batch: &Bytes, from: i64, _: i64) -> Result<Option<(i64, i64)>, BatchError> {
+    let mut largest: Option<(i64, i64)> = None;
+    for record in wire::batch::records_within(batch, limits::OPENED_BATCH_BYTES_MAX)? {
+        let record = record?;
+        let is_larger = largest.is_none_or(|(_, timestamp_ms)| record.timestamp_ms > timestamp_ms);
+        if record.offset >= from && is_larger {
+            largest = Some((record.offset, record.timestamp_ms));
+        }
+    }
+    Ok(largest)
 }
 
 impl LogInner {
@@ -124,6 +186,17 @@ impl LogInner {
         })
         .await?;
         Ok(found)
+    }
+
+    /// The largest timestamp of a segment's first batch; -1 without one.
+    pub(crate) async fn first_timestamp_of(self: &Rc<Self>, segment_base: i64) -> Result<i64, ReadError> {
+        let mut first_ms = -1;
+        self.walk(Place { segment_base, position: 0 }, &mut |_, header| {
+            first_ms = header.max_timestamp_ms;
+            false
+        })
+        .await?;
+        Ok(first_ms)
     }
 
     fn segment_bases(&self) -> Vec<i64> {

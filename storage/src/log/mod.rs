@@ -2,7 +2,7 @@
 //!
 //! `state` is what it is, `segment` the open files, `append` gives places, `stage` brings batches into journal writes,
 //! `run` writes pieces of segments, `prepare` opens, extends and rolls, `close` closes what is complete, `read` and `lookup`
-//! answer readers, `delete` frees.
+//! answer readers, `start` raises the start and frees what is below it, `delete` frees all.
 
 pub(crate) mod append;
 pub(crate) mod close;
@@ -14,6 +14,7 @@ pub(crate) mod read;
 pub(crate) mod run;
 pub(crate) mod segment;
 pub(crate) mod stage;
+pub(crate) mod start;
 pub(crate) mod state;
 
 use std::cell::RefCell;
@@ -39,13 +40,18 @@ pub(crate) struct LogEnd {
 
 impl LogEnd {
     pub(crate) const EMPTY: Self = Self { segment_base: 0, end_position: 0, next_offset: 0, log_start: 0 };
+
+    /// Where records were given up, or lost without `fsync`, a start that was raised behind them falls back to what is left.
+    pub(crate) fn within_its_end(self) -> Self {
+        Self { log_start: self.log_start.min(self.next_offset), ..self }
+    }
 }
 
 /// A log and its place on the shard.
 pub(crate) struct LogInner {
     pub(crate) shard: Rc<Shard>,
     pub(crate) state: RefCell<LogState>,
-    /// The high watermark moved, or the log was removed.
+    /// The high watermark or the start moved, the log was removed, or the journal failed.
     pub(crate) readable: Event,
 }
 
@@ -74,10 +80,13 @@ impl Log {
             leader_epoch: spec.leader_epoch,
             settings: spec.settings,
             log_start: end.log_start,
+            start_wanted: end.log_start,
             high_watermark: end.next_offset,
             next_offset: end.next_offset,
             loaded: false,
             closed: Vec::new(),
+            below_start: VecDeque::new(),
+            freeing: false,
             open: VecDeque::from([Segment::resumed(end.segment_base, end.end_position, end.next_offset)]),
             pending: VecDeque::new(),
             pending_bytes: 0,

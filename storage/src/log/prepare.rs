@@ -85,7 +85,8 @@ impl LogInner {
             let state = self.state.borrow();
             let needed = state.waiting.front().map_or(0, |waiting| waiting.bytes.len() as u64);
             let segment = state.open.back().expect("a loaded log has an active segment");
-            let full = segment.end > 0 && segment.end + needed > state.settings.segment_bytes_max;
+            let full = segment.end > 0
+                && (segment.end + needed > state.settings.segment_bytes_max || segment.roll_wanted);
             (needed, full)
         };
         if is_full {

@@ -102,7 +102,8 @@ impl Log {
     /// Whole batches from the one that holds the cursor's offset, at least one even if it is larger than `bytes_max`; nothing
     /// at the high watermark. The cursor moves past what is returned.
     pub async fn read(&self, cursor: &mut Cursor, bytes_max: usize) -> Result<Vec<Slice>, ReadError> {
-        self.read_from(cursor, bytes_max).await.map_err(|error| self.inner.removed_or(error))
+        let read = self.read_from(cursor, bytes_max).await;
+        read.map_err(|error| self.inner.freed_or(cursor.offset, error))
     }
 
     async fn read_from(&self, cursor: &mut Cursor, bytes_max: usize) -> Result<Vec<Slice>, ReadError> {
@@ -163,6 +164,12 @@ impl LogInner {
     /// A log that is removed while it is read loses segments and files at any moment: that is no damage.
     pub(crate) fn removed_or(&self, error: ReadError) -> ReadError {
         if self.state.borrow().removed { ReadError::Removed } else { error }
+    }
+
+    /// A segment below the start is no damage where it is gone, also while it is read.
+    fn freed_or(&self, offset: i64, error: ReadError) -> ReadError {
+        let below_start = self.has_something_at(offset).err();
+        below_start.unwrap_or(error)
     }
 
     fn has_something_at(&self, offset: i64) -> Result<bool, ReadError> {

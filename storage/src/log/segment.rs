@@ -43,6 +43,10 @@ pub(crate) struct Segment {
     /// False where the index begins after the segment's beginning, because the process did not write it all.
     pub(crate) index_from: u64,
     pub(crate) closing: bool,
+    /// The largest timestamp of the first batch, once it was looked for; -1 where it has none.
+    pub(crate) first_timestamp_ms: Option<i64>,
+    /// It is old: the next batch begins the next segment.
+    pub(crate) roll_wanted: bool,
 }
 
 impl Segment {
@@ -68,6 +72,8 @@ impl Segment {
             index: SegmentIndex::new(base_offset),
             index_from: end,
             closing: false,
+            first_timestamp_ms: None,
+            roll_wanted: false,
         }
     }
 
@@ -92,6 +98,8 @@ impl Segment {
 pub(crate) struct ClosedSegment {
     pub(crate) base_offset: i64,
     pub(crate) length: u64,
+    /// The largest timestamp in it, where this process has seen it; -1 without any.
+    pub(crate) newest_ms: Option<i64>,
 }
 
 /// `<base offset, 20 digits>.<what>`, as Kafka names them.

@@ -50,7 +50,7 @@ impl LogInner {
             }
             return Stage::Entry(self.stage_remainder(&mut state, remainder));
         }
-        let Some(first) = state.pending.front() else { return Stage::Nothing };
+        let Some(first) = state.pending.front() else { return self.stage_start(&mut state, room.is_some()) };
         let first_length = first.bytes.len();
         let bypass_bytes_min = self.shard.options.bypass_bytes_min;
         let is_large = state.is_large(bypass_bytes_min);
@@ -84,6 +84,23 @@ impl LogInner {
             lead_known: 0,
             batches: remainder.batches,
         }
+    }
+
+    /// A note with nothing but the start, if one is wanted: any other entry would have carried it.
+    fn stage_start(self: &Rc<Self>, state: &mut LogState, has_room: bool) -> Stage {
+        let place = state.durable_place().filter(|_| state.wants_start());
+        let Some((segment_base, position)) = place else { return Stage::Nothing };
+        if !has_room {
+            return Stage::NoRoom;
+        }
+        state.entry_in_flight = true;
+        Stage::Entry(Staged {
+            log: self.clone(),
+            header: state.entry(EntryKind::Note, segment_base, position, 0, state.high_watermark),
+            lead: Vec::new(),
+            lead_known: 0,
+            batches: Vec::new(),
+        })
     }
 
     /// The first pending batches of one segment, as many as the budget holds; none with a budget of 0.
@@ -144,7 +161,7 @@ impl LogState {
         next_offset: i64,
     ) -> EntryHeader {
         let length = u32::try_from(length).expect("an entry is shorter than a journal write");
-        let (leader_epoch, log_start, uid) = (self.leader_epoch, self.log_start, self.uid.0);
+        let (leader_epoch, log_start, uid) = (self.leader_epoch, self.start_wanted, self.uid.0);
         EntryHeader { kind, leader_epoch, uid, segment_base, position, length, next_offset, log_start }
     }
 
@@ -228,6 +245,7 @@ impl Staged {
             shard.reorder(&log);
         }
         self.batches.iter().for_each(|batch| log.acknowledge(batch));
+        log.leave_below_start();
         log.readable.notify_all();
         log.close_settled();
         // A log that is in every journal write would otherwise never be out of one when the checkpointer looks.
@@ -259,7 +277,7 @@ impl LogInner {
     /// There is something that the journal could take.
     pub(crate) fn has_work(&self) -> bool {
         let state = self.state.borrow();
-        !state.pending.is_empty() || state.remainder.is_some()
+        !state.pending.is_empty() || state.remainder.is_some() || state.wants_start()
     }
 }
 
@@ -273,6 +291,11 @@ impl LogState {
 
     fn became_durable(&mut self, entry: &EntryHeader, lead_known: usize, sequence: u64, held: usize) {
         self.high_watermark = entry.next_offset;
+        self.log_start = self.log_start.max(entry.log_start);
+        if entry.length == 0 && self.segment(entry.segment_base).is_none() {
+            // A note of the start, in a segment that was complete: it has been closed meanwhile.
+            return;
+        }
         let segment = self.segment_mut(entry.segment_base);
         assert!(
             entry.end() >= segment.durable_end,

@@ -1,6 +1,6 @@
 //! The state of one partition's log, in memory, on the shard that owns it.
 //!
-//! **Invariants**: `log_start <= high_watermark <= next_offset`. Pending batches, the tail and the dirty marks are each in
+//! **Invariants**: `log_start <= start_wanted <= high_watermark <= next_offset`. Pending batches, the tail and the dirty marks are each in
 //! the order of the log and without gaps. At most one run (a piece of a segment being written) is under way, and none
 //! begins while an entry of the log is in the journal write under way.
 
@@ -73,6 +73,14 @@ pub(crate) struct Remainder {
     pub(crate) batches: Vec<Pending>,
 }
 
+/// A segment that lies below the start: no part of the log any more, with files that are still there.
+#[derive(Clone, Copy)]
+pub(crate) struct BelowStart {
+    pub(crate) base_offset: i64,
+    /// Its files may go when the shard has written so many tables since it was opened.
+    pub(crate) freed_after: u64,
+}
+
 /// What is being written to a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunKind {
@@ -88,11 +96,17 @@ pub(crate) struct LogState {
     pub(crate) leader_epoch: i32,
     pub(crate) settings: LogSettings,
     pub(crate) log_start: i64,
+    /// At or above `log_start`: what the next journal entry makes durable.
+    pub(crate) start_wanted: i64,
     pub(crate) high_watermark: i64,
     pub(crate) next_offset: i64,
     /// What lies on the disk is known: `closed` and the first of `open` are filled in.
     pub(crate) loaded: bool,
     pub(crate) closed: Vec<ClosedSegment>,
+    /// Oldest first.
+    pub(crate) below_start: VecDeque<BelowStart>,
+    /// A file of `below_start` is being freed.
+    pub(crate) freeing: bool,
     /// Oldest first; the last takes the appends. More than one only until the older is in its file.
     pub(crate) open: VecDeque<Segment>,
     pub(crate) pending: VecDeque<Pending>,
