@@ -4,6 +4,7 @@
 mod fetch;
 mod node;
 mod offsets;
+mod partitions;
 mod produce;
 mod remote;
 mod topics;
@@ -11,6 +12,7 @@ mod topics;
 pub(crate) use fetch::{PartitionReader, fetch};
 pub(crate) use node::describe_node;
 pub(crate) use offsets::find_offset;
+pub(crate) use partitions::{describe_partitions, describe_producers, end_of_epoch};
 pub(crate) use produce::produce;
 pub(crate) use remote::run_mesh;
 pub(crate) use topics::{

@@ -34,12 +34,15 @@ pub const SERVED: &[ServedApi] = &[
     served(ApiKey::CreateTopics),
     served(ApiKey::DeleteTopics),
     served(ApiKey::InitProducerId),
+    served(ApiKey::OffsetForLeaderEpoch),
     served(ApiKey::DescribeConfigs),
     served(ApiKey::AlterConfigs),
+    served(ApiKey::DescribeLogDirs),
     served(ApiKey::CreatePartitions),
     served(ApiKey::IncrementalAlterConfigs),
     served(ApiKey::ListPartitionReassignments),
     served(ApiKey::DescribeCluster),
+    served(ApiKey::DescribeProducers),
     served(ApiKey::DescribeTopicPartitions),
 ];
 

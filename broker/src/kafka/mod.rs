@@ -28,6 +28,7 @@ mod frames;
 mod metadata;
 mod offsets;
 mod outbox;
+mod partitions;
 mod produce;
 mod producer_ids;
 mod send;

@@ -13,8 +13,8 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    KafkaService, api_versions, cluster, configs, elements_max, fetch, metadata, offsets, produce,
-    producer_ids, send, topics,
+    KafkaService, api_versions, cluster, configs, elements_max, fetch, metadata, offsets, partitions,
+    produce, producer_ids, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
@@ -221,6 +221,15 @@ async fn answer(
             reply::<kafka::ListPartitionReassignments>(call, from, cluster::reassignments).await
         }
         ApiKey::InitProducerId => reply::<kafka::InitProducerId>(call, from, producer_ids::init).await,
+        ApiKey::OffsetForLeaderEpoch => {
+            reply::<kafka::OffsetForLeaderEpoch>(call, from, partitions::ends_of_epochs).await
+        }
+        ApiKey::DescribeLogDirs => {
+            reply::<kafka::DescribeLogDirs>(call, from, partitions::describe_log_dirs).await
+        }
+        ApiKey::DescribeProducers => {
+            reply::<kafka::DescribeProducers>(call, from, partitions::describe_producers).await
+        }
         key => unreachable!("{key:?} is in the table of what is served, and nobody serves it"),
     }
 }

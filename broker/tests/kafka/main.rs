@@ -6,5 +6,6 @@ mod fixture;
 mod bad_input;
 mod cluster;
 mod consuming;
+mod partitions;
 mod producing;
 mod settings;

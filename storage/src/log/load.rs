@@ -7,13 +7,25 @@ use runtime::file;
 use wire::batch::BatchHeader;
 
 use crate::error::ReadError;
-use crate::log::LogInner;
 use crate::log::close::PRODUCERS_FILE;
 use crate::log::segment::{ClosedSegment, base_offset_of, segment_path};
-use crate::producers::Producers;
+use crate::log::{Log, LogInner};
+use crate::producers::{ProducerStanding, Producers};
 
-/// The largest snapshot: 4,096 producers with five batches each take 426 KiB.
+/// The largest snapshot: 4,096 producers with five batches each take 448 KiB.
 pub(crate) const PRODUCERS_FILE_BYTES_MAX: usize = 1 << 20;
+
+impl Log {
+    /// The idempotent producers that the partition remembers.
+    pub async fn producers(&self) -> Result<Vec<ProducerStanding>, ReadError> {
+        let loaded = async {
+            self.inner.load().await?;
+            self.inner.load_producers().await
+        };
+        loaded.await.map_err(|error| self.inner.removed_or(error))?;
+        Ok(self.inner.state.borrow().producers.standing())
+    }
+}
 
 impl LogInner {
     pub(crate) async fn load(self: &Rc<Self>) -> Result<(), ReadError> {
@@ -70,8 +82,11 @@ impl LogInner {
         let mut remember = |header: &BatchHeader| producers.stored(header, header.base_offset);
         self.scan(from.max(log_start), high_watermark, &mut remember).await?;
         let mut state = self.state.borrow_mut();
-        state.producers = producers;
-        state.producers_loaded = true;
+        // Somebody who only looks may load them at the same time as the first append.
+        if !state.producers_loaded {
+            state.producers = producers;
+            state.producers_loaded = true;
+        }
         Ok(())
     }
 }
