@@ -385,3 +385,36 @@ fn producers_are_told_with_their_last_sequence_and_time_also_after_a_restart() {
         }
     });
 }
+
+/// The log's file was open already when the producers could not be loaded: the next batch found space, was judged against
+/// producers that nobody had loaded, and a retry was stored a second time.
+#[test]
+fn nothing_is_stored_while_the_producers_cannot_be_loaded() {
+    in_lives("producers-lost", 2, |data, life| async move {
+        let stamp = |sequence| ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: sequence };
+        let first = batch(&[1; 10_000], stamp(0));
+        if life == 1 {
+            let folder = data.join(spec(1).folder);
+            std::fs::remove_file(folder.join("producers.snapshot")).unwrap();
+            let segment = folder.join("00000000000000000000.log");
+            let mut bytes = std::fs::read(&segment).unwrap();
+            // The magic of the second batch.
+            bytes[first.len() + 16] ^= 0xff;
+            std::fs::write(&segment, bytes).unwrap();
+        }
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        if life == 0 {
+            for n in 0..3 {
+                assert_eq!(offset_of(&log, batch(&[1; 10_000], stamp(n))).await, i64::from(n));
+            }
+            store.stop().await.unwrap();
+            return;
+        }
+        for _ in 0..2 {
+            let refused = append(&log, first.clone()).await.result;
+            assert!(matches!(refused, Err(AppendError::Unavailable { .. })), "{refused:?}");
+        }
+        assert_eq!(log.offsets().log_end, 3);
+    });
+}
