@@ -12,8 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use crate::backend::file::{
-    File, FolderLock, create_folder_all, exists, free_bytes, list_folder, lock_folder, prepare_device,
-    read_whole, remove_file, remove_folder_all, rename, sync_folder, write_whole_durably,
+    File, FolderLock, create_folder_all, exists, list_folder, lock_folder, prepare_device, read_whole,
+    remove_file, remove_folder_all, rename, space_of, sync_folder, write_whole_durably,
 };
 
 /// Waits for the writes that a killed process left in flight: they land after the process is gone, and would fall on what
@@ -62,6 +62,20 @@ impl OpenOptions {
     pub fn read() -> OpenOptions {
         OpenOptions { access: Access::Read, create: Create::Never, durable_writes: false }
     }
+}
+
+/// The room of a file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// All of it, used or not.
+    pub total_bytes: u64,
+    /// What this process may still write.
+    pub free_bytes: u64,
+}
+
+/// The bytes that this process may still write to the file system that holds `path`.
+pub async fn free_bytes(path: &Path) -> Result<u64, FileError> {
+    space_of(path).await.map(|space| space.free_bytes)
 }
 
 /// One name in a folder.

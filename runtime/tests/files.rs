@@ -239,6 +239,8 @@ fn small_files_are_replaced_whole_and_read_within_a_bound() {
             file::remove_folder_all(&folder.join("deep")).await.unwrap();
             assert!(file::list_folder(&folder.join("deep")).await.unwrap_err().is_not_found());
             assert!(file::free_bytes(&folder).await.unwrap() > 0);
+            let space = file::space_of(&folder).await.unwrap();
+            assert!(space.free_bytes <= space.total_bytes, "{space:?}");
         }
     });
 }

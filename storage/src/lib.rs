@@ -34,10 +34,12 @@ mod tails;
 
 pub use ack::{Ack, AckQueue, Appended};
 pub use error::{AppendError, FormatError, ReadError, RecoveryError, StartError, StoreError};
+pub use log::epochs::EpochEnd;
 pub use log::read::Cursor;
 pub use log::start::TO_HIGH_WATERMARK;
 pub use log::{Log, LogOffsets};
 pub use options::{Durability, LogSettings, MemoryShare, PartitionSpec, PartitionUid, StorageOptions};
+pub use producers::ProducerStanding;
 pub use recovery::{Recovery, ShardRecovery, recover, remove_spare_rings};
 pub use slice::Slice;
 pub use stats::StoreStats;

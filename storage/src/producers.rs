@@ -15,10 +15,12 @@ use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
 use crate::options::PartitionUid;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"CLPS");
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
+/// Its producers have no timestamps.
+const VERSION_WITHOUT_TIMES: u16 = 2;
 const HEADER_BYTES: usize = 32;
 /// With its batches: how much room a snapshot is given.
-const PRODUCER_BYTES: usize = 24 + 16 * PRODUCER_BATCHES_REMEMBERED;
+const PRODUCER_BYTES: usize = 32 + 16 * PRODUCER_BATCHES_REMEMBERED;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StoredBatch {
@@ -32,7 +34,20 @@ struct Producer {
     epoch: i16,
     /// Orders producers by their last batch: who was silent for longest is forgotten first.
     last_offset: i64,
+    /// The largest of its last batch; -1 where an older snapshot does not say.
+    last_timestamp_ms: i64,
     batches: VecDeque<StoredBatch>,
+}
+
+/// A producer as others are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerStanding {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// Of its last record.
+    pub last_sequence: i32,
+    /// The largest of its last batch; -1 where that is not known.
+    pub last_timestamp_ms: i64,
 }
 
 /// What to do with a batch.
@@ -59,6 +74,17 @@ impl Producers {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.producers.is_empty()
+    }
+
+    /// Each producer, in the order of the ids.
+    pub(crate) fn standing(&self) -> Vec<ProducerStanding> {
+        let standing = |(id, producer): (&i64, &Producer)| ProducerStanding {
+            producer_id: *id,
+            producer_epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp_ms: producer.last_timestamp_ms,
+        };
+        self.producers.iter().map(standing).collect()
     }
 
     /// Judges a batch; batches without a producer id are always stored.
@@ -105,6 +131,7 @@ impl Producers {
         let producer = self.producers.entry(header.producer_id).or_insert_with(|| Producer {
             epoch: header.producer_epoch,
             last_offset: base_offset,
+            last_timestamp_ms: header.max_timestamp_ms,
             batches: VecDeque::with_capacity(PRODUCER_BATCHES_REMEMBERED),
         });
         if producer.epoch != header.producer_epoch {
@@ -120,6 +147,7 @@ impl Producers {
             base_offset,
         });
         producer.last_offset = base_offset + i64::from(header.last_offset_delta);
+        producer.last_timestamp_ms = header.max_timestamp_ms;
         if self.producers.len() > PRODUCERS_PER_PARTITION_MAX {
             self.forget_the_most_silent();
         }
@@ -135,8 +163,8 @@ impl Producers {
 
     /// The state after all batches below `next_offset`: magic "CLPS", version u16, u16 zero, partition uid u64, next offset
     /// i64, producer count u32, crc32fast of what was before and the rest; then per producer id i64, epoch i16, batch count
-    /// u16, u32 zero, last offset i64 and its batches (first sequence i32, last sequence i32, base offset i64).
-    /// Little-endian.
+    /// u16, u32 zero, last offset i64, last timestamp i64 and its batches (first sequence i32, last sequence i32, base offset
+    /// i64). Little-endian. Version 2 has no timestamps.
     pub(crate) fn encode(&self, uid: PartitionUid, next_offset: i64) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES + self.producers.len() * PRODUCER_BYTES);
         out.extend_from_slice(&MAGIC.to_le_bytes());
@@ -152,6 +180,7 @@ impl Producers {
             out.extend_from_slice(&(producer.batches.len() as u16).to_le_bytes());
             out.extend_from_slice(&[0; 4]);
             out.extend_from_slice(&producer.last_offset.to_le_bytes());
+            out.extend_from_slice(&producer.last_timestamp_ms.to_le_bytes());
             for batch in &producer.batches {
                 out.extend_from_slice(&batch.first_sequence.to_le_bytes());
                 out.extend_from_slice(&batch.last_sequence.to_le_bytes());
@@ -167,7 +196,15 @@ impl Producers {
     pub(crate) fn decode(bytes: &[u8], uid: PartitionUid) -> Result<(Self, i64), FormatError> {
         let mut get = Get::new("producer snapshot", bytes, HEADER_BYTES)?;
         get.expect_u32("magic of a producer snapshot", MAGIC)?;
-        get.expect_u16("version of a producer snapshot", VERSION)?;
+        let has_times = match get.u16() {
+            VERSION_WITHOUT_TIMES => false,
+            found if found != VERSION => {
+                let what = "version of a producer snapshot";
+                return Err(FormatError::Field { what, found: found.into(), expected: VERSION.into() });
+            }
+            _ => true,
+        };
+        let producer_header_bytes = if has_times { 32 } else { 24 };
         get.reserved("reserved bytes of a producer snapshot", 2)?;
         let found_uid = get.u64();
         let next_offset = get.u64() as i64;
@@ -183,13 +220,15 @@ impl Producers {
         let mut rest = &bytes[HEADER_BYTES..];
         let mut producers = BTreeMap::new();
         for _ in 0..count {
-            let mut get = Get::new("producer", rest, 24)?;
+            let mut get = Get::new("producer", rest, producer_header_bytes)?;
             let id = get.u64() as i64;
             let epoch = get.u16() as i16;
             let batch_count = usize::from(get.u16()).min(PRODUCER_BATCHES_REMEMBERED);
             get.reserved("reserved bytes of a producer", 4)?;
             let last_offset = get.u64() as i64;
-            let mut get = Get::new("batches of a producer", &rest[24..], batch_count * 16)?;
+            let last_timestamp_ms = if has_times { get.u64() as i64 } else { -1 };
+            let of_batches = &rest[producer_header_bytes..];
+            let mut get = Get::new("batches of a producer", of_batches, batch_count * 16)?;
             let batches = (0..batch_count)
                 .map(|_| StoredBatch {
                     first_sequence: get.u32() as i32,
@@ -197,8 +236,8 @@ impl Producers {
                     base_offset: get.u64() as i64,
                 })
                 .collect();
-            producers.insert(id, Producer { epoch, last_offset, batches });
-            rest = &rest[24 + batch_count * 16..];
+            producers.insert(id, Producer { epoch, last_offset, last_timestamp_ms, batches });
+            rest = &of_batches[batch_count * 16..];
         }
         Ok((Self { producers }, next_offset))
     }
@@ -267,6 +306,24 @@ mod tests {
         assert_eq!(producers.judge(&header(9, 0)), Verdict::Store);
         producers.stored(&header(9, 0), 100);
         assert_eq!(producers.judge(&header(9, 1)), Verdict::Store);
+    }
+
+    /// Version 2, which brokers wrote before producers were described.
+    #[test]
+    fn a_snapshot_without_timestamps_is_read() {
+        let new = producers().encode(PartitionUid(3), 108);
+        let mut old = new[..HEADER_BYTES].to_vec();
+        old[4] = VERSION_WITHOUT_TIMES as u8;
+        // One batch of producer 4, five of 9.
+        for (at, batches) in [(HEADER_BYTES, 1), (HEADER_BYTES + 32 + 16, 5)] {
+            old.extend_from_slice(&new[at..at + 24]);
+            old.extend_from_slice(&new[at + 32..at + 32 + 16 * batches]);
+        }
+        let crc = crc_of(&old);
+        old[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        let mut expected = producers();
+        expected.producers.values_mut().for_each(|producer| producer.last_timestamp_ms = -1);
+        assert_eq!(Producers::decode(&old, PartitionUid(3)), Ok((expected, 108)));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use runtime::executor::{self, ExecutorOptions, ShardId};
 use runtime::file;
 use storage::{
-    Ack, AckQueue, AppendError, Cursor, Log, LogSettings, PartitionSpec, PartitionUid, Slice, StorageOptions,
-    Store, recover,
+    Ack, AckQueue, AppendError, Cursor, EpochEnd, Log, LogSettings, PartitionSpec, PartitionUid,
+    ProducerStanding, Slice, StorageOptions, Store, recover,
 };
 use wire::batch::{BatchBuilder, Batches, Compression, ProducerStamp, RecordRef, validate};
 
@@ -284,5 +284,137 @@ fn a_retry_is_answered_with_its_first_offset_also_after_a_restart() {
         assert_eq!(offset_of(&log, batch(b"b", stamp(1))).await, 1);
         assert_eq!(offset_of(&log, batch(b"c", stamp(2))).await, 2);
         assert_eq!(values(&log, 0).await.len(), 3);
+    });
+}
+
+/// Lives of a log: the leader epoch of each, and how many batches are appended in it. An epoch without a batch has no place of
+/// its own; 4 goes on over a restart, and over several segments.
+const EPOCHS: [(i32, i64); 6] = [(2, 40), (3, 0), (4, 25), (4, 70), (7, 1), (9, 0)];
+
+/// What is to be told of an epoch by the log of this life.
+fn expected_end(life: usize, asked: i32) -> Option<EpochEnd> {
+    let lives = &EPOCHS[..=life];
+    let (current, _) = lives[life];
+    if asked > current {
+        return None;
+    }
+    let up_to: Vec<_> = lives.iter().filter(|(epoch, _)| *epoch <= asked).collect();
+    let end_offset = up_to.iter().map(|(_, batches)| batches).sum();
+    let with_batches = up_to.iter().filter(|(_, batches)| *batches > 0).map(|(epoch, _)| *epoch).max();
+    let leader_epoch = if asked == current { current } else { with_batches.unwrap_or(asked) };
+    Some(EpochEnd { leader_epoch, end_offset })
+}
+
+#[test]
+fn the_end_of_each_leader_epoch_is_found_over_restarts_and_segments() {
+    in_lives("epochs", EPOCHS.len() as i64, |data, life| async move {
+        let life = life as usize;
+        let (leader_epoch, batches) = EPOCHS[life];
+        let settings = LogSettings { segment_bytes_max: 300_000, ..LogSettings::default() };
+        let spec = PartitionSpec { settings, leader_epoch, ..spec(1) };
+        let (store, _) = open(&small(&data), &[spec]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        let check = async |log: &Log| {
+            for asked in 0..12 {
+                let found = log.end_of_epoch(asked).await.unwrap();
+                assert_eq!(found, expected_end(life, asked), "epoch {asked} in life {life}");
+            }
+        };
+        if batches == 0 {
+            check(&log).await;
+        }
+        for _ in 0..batches {
+            offset_of(&log, batch(&[7; 10_000], ProducerStamp::NONE)).await;
+        }
+        check(&log).await;
+        store.stop().await.unwrap();
+        check(&log).await;
+    });
+}
+
+/// Indexes are hints: without them, and with one that leads astray, the ends are the same.
+#[test]
+fn the_end_of_a_leader_epoch_is_found_without_indexes() {
+    in_lives("epochs-indexes", 3, |data, life| async move {
+        let settings = LogSettings { segment_bytes_max: 300_000, ..LogSettings::default() };
+        let spec = PartitionSpec { settings, leader_epoch: 3 + life as i32, ..spec(1) };
+        let folder = data.join(&spec.folder);
+        if life == 2 {
+            let indexes = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            let indexes =
+                indexes.filter(|path| path.extension().is_some_and(|extension| extension == "index"));
+            assert!(indexes.map(|path| std::fs::remove_file(path).unwrap()).count() > 2);
+        }
+        let (store, _) = open(&small(&data), &[spec]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        for _ in 0..50 {
+            offset_of(&log, batch(&[7; 10_000], ProducerStamp::NONE)).await;
+        }
+        for (asked, end_offset) in [(3, 50), (4, 100), (5, 150)].into_iter().take(life as usize + 1) {
+            let expected = EpochEnd { leader_epoch: asked, end_offset };
+            assert_eq!(log.end_of_epoch(asked).await.unwrap(), Some(expected), "life {life}");
+        }
+        store.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn producers_are_told_with_their_last_sequence_and_time_also_after_a_restart() {
+    in_lives("producers", 3, |data, life| async move {
+        let stamp =
+            |producer_id, sequence| ProducerStamp { producer_id, producer_epoch: 2, base_sequence: sequence };
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        let standing = |producer_id, last_sequence| ProducerStanding {
+            producer_id,
+            producer_epoch: 2,
+            last_sequence,
+            last_timestamp_ms: 1_000,
+        };
+        if life == 0 {
+            assert_eq!(log.producers().await.unwrap(), []);
+            offset_of(&log, batch(b"none", ProducerStamp::NONE)).await;
+            offset_of(&log, batch(b"a", stamp(9, 0))).await;
+            offset_of(&log, batch(b"b", stamp(9, 1))).await;
+            offset_of(&log, batch(b"c", stamp(4, 0))).await;
+        }
+        assert_eq!(log.producers().await.unwrap(), [standing(4, 0), standing(9, 1)], "life {life}");
+        // The first life ends as a process that is killed, the second cleanly, with a snapshot.
+        if life == 1 {
+            store.stop().await.unwrap();
+        }
+    });
+}
+
+/// The log's file was open already when the producers could not be loaded: the next batch found space, was judged against
+/// producers that nobody had loaded, and a retry was stored a second time.
+#[test]
+fn nothing_is_stored_while_the_producers_cannot_be_loaded() {
+    in_lives("producers-lost", 2, |data, life| async move {
+        let stamp = |sequence| ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: sequence };
+        let first = batch(&[1; 10_000], stamp(0));
+        if life == 1 {
+            let folder = data.join(spec(1).folder);
+            std::fs::remove_file(folder.join("producers.snapshot")).unwrap();
+            let segment = folder.join("00000000000000000000.log");
+            let mut bytes = std::fs::read(&segment).unwrap();
+            // The magic of the second batch.
+            bytes[first.len() + 16] ^= 0xff;
+            std::fs::write(&segment, bytes).unwrap();
+        }
+        let (store, _) = open(&small(&data), &[spec(1)]).await;
+        let log = store.log(PartitionUid(1)).unwrap();
+        if life == 0 {
+            for n in 0..3 {
+                assert_eq!(offset_of(&log, batch(&[1; 10_000], stamp(n))).await, i64::from(n));
+            }
+            store.stop().await.unwrap();
+            return;
+        }
+        for _ in 0..2 {
+            let refused = append(&log, first.clone()).await.result;
+            assert!(matches!(refused, Err(AppendError::Unavailable { .. })), "{refused:?}");
+        }
+        assert_eq!(log.offsets().log_end, 3);
     });
 }

@@ -11,7 +11,7 @@ use runtime::sync::queue;
 use storage::AckQueue;
 use wire::codes::ErrorCode;
 
-use super::{fetch, groups, node, offsets, records, topics};
+use super::{fetch, groups, node, offsets, partitions, records};
 use crate::catalog_writer;
 use crate::request::{Fetched, NO_OFFSETS};
 use crate::shard::{Ask, CopiedFetch, LifeMessage, Shard, ShardMessage, ShardReply, ShardRequest, Told};
@@ -104,7 +104,15 @@ async fn answer(shard: &Rc<Shard>, ask: Ask) -> Told {
             Some(log) => records::raise_start(&log, offset).await,
             None => Err(ErrorCode::TopicDeleted),
         }),
-        Ask::Standing { uids } => Told::Standing(topics::standing_here(shard, &uids).await),
+        Ask::Standing { uids } => Told::Standing(partitions::standing_here(shard, &uids).await),
+        Ask::EndOfEpoch { uid, leader_epoch } => Told::EndOfEpoch(match shard.store.log(uid) {
+            Some(log) => partitions::end_in_log(&log, leader_epoch).await,
+            None => Err(ErrorCode::TopicDeleted),
+        }),
+        Ask::Producers { uid } => Told::Producers(match shard.store.log(uid) {
+            Some(log) => partitions::producers_of_log(&log).await,
+            None => Err(ErrorCode::TopicDeleted),
+        }),
         Ask::Change(command) => Told::Changed(catalog_writer::change(shard, command).await),
         Ask::Group { group, request } => {
             Told::Group(Box::new(groups::ask_here(shard, &group, request).await))

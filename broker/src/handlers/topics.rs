@@ -1,17 +1,14 @@
 //! Topics made, removed, changed, described; producer ids.
 
-use std::collections::BTreeMap;
-
-use runtime::executor::ShardId;
-use storage::PartitionUid;
 use uuid::Uuid;
 use wire::codes::ErrorCode;
 
+use super::partitions;
 use crate::catalog::{Command, Outcome, Topic};
 use crate::catalog_writer::change;
 use crate::request::{PartitionStanding, Refusal};
 use crate::session::{Action, Resource, Session, authorize};
-use crate::shard::{Ask, Shard, Told};
+use crate::shard::Shard;
 
 /// Makes a topic; its id, nil where it was only validated.
 pub(crate) async fn create_topic(
@@ -79,46 +76,11 @@ pub(crate) async fn describe_topic(
     authorize(session, Action::Describe, Resource::Topic(name))?;
     let topic = shard.catalog().topic(name).cloned();
     let topic = topic.ok_or_else(|| Refusal::of(ErrorCode::UnknownTopic))?;
-    let mut by_shard: BTreeMap<ShardId, Vec<PartitionUid>> = BTreeMap::new();
-    for partition in &topic.partitions {
-        by_shard.entry(partition.shard).or_default().push(partition.uid);
-    }
-    let mut standing = BTreeMap::new();
-    for (at, uids) in by_shard {
-        let told = if at == shard.id {
-            standing_here(shard, &uids).await
-        } else {
-            match shard.lanes.ask(at, Ask::Standing { uids: uids.clone() }).await {
-                Some(Told::Standing(told)) => told,
-                Some(_) => panic!("shard {at} answered a description with something else"),
-                None => return Err(Refusal::of(ErrorCode::NotServing)),
-            }
-        };
-        standing.extend(uids.into_iter().zip(told));
-    }
+    let all = topic.partitions.iter().map(|partition| (partition.shard, partition.uid));
+    let standing = partitions::standing(shard, all).await?;
     let partitions: Option<Vec<_>> =
-        topic.partitions.iter().map(|partition| standing.get(&partition.uid).copied().flatten()).collect();
+        topic.partitions.iter().map(|partition| standing.get(&partition.uid).copied()).collect();
     // Deleted while its shards were asked.
     let partitions = partitions.ok_or_else(|| Refusal::of(ErrorCode::UnknownTopic))?;
     Ok(TopicDescription { topic, partitions })
-}
-
-/// The state of this shard's partitions; `None` for those it does not have (any more).
-pub(super) async fn standing_here(shard: &Shard, uids: &[PartitionUid]) -> Vec<Option<PartitionStanding>> {
-    let mut standing = Vec::with_capacity(uids.len());
-    for uid in uids {
-        let Some(log) = shard.store.log(*uid) else {
-            standing.push(None);
-            continue;
-        };
-        // What cannot be looked at is described as empty: the rest of the description is still worth having.
-        let segment_count = log.segment_count().await.unwrap_or(0);
-        standing.push(Some(PartitionStanding {
-            offsets: log.offsets(),
-            leader_epoch: log.leader_epoch(),
-            segment_count: u32::try_from(segment_count).unwrap_or(u32::MAX),
-            bytes: log.bytes().await.unwrap_or(0),
-        }));
-    }
-    standing
 }

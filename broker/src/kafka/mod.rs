@@ -33,6 +33,7 @@ mod membership;
 mod metadata;
 mod offsets;
 mod outbox;
+mod partitions;
 mod produce;
 mod producer_ids;
 mod records;

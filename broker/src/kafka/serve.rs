@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max, fetch, groups, membership, metadata, offsets, produce, producer_ids, records, send, topics,
+    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max, fetch, groups, membership, metadata, offsets, partitions, produce, producer_ids, records, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;
@@ -238,6 +238,15 @@ async fn answer(
             reply::<kafka::ListPartitionReassignments>(call, from, cluster::reassignments).await
         }
         ApiKey::InitProducerId => reply::<kafka::InitProducerId>(call, from, producer_ids::init).await,
+        ApiKey::OffsetForLeaderEpoch => {
+            reply::<kafka::OffsetForLeaderEpoch>(call, from, partitions::ends_of_epochs).await
+        }
+        ApiKey::DescribeLogDirs => {
+            reply::<kafka::DescribeLogDirs>(call, from, partitions::describe_log_dirs).await
+        }
+        ApiKey::DescribeProducers => {
+            reply::<kafka::DescribeProducers>(call, from, partitions::describe_producers).await
+        }
         key => unreachable!("{key:?} is in the table of what is served, and nobody serves it"),
     }
 }

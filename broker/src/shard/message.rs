@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use storage::{AppendError, Appended, PartitionUid, ShardRecovery};
+use storage::{AppendError, Appended, EpochEnd, PartitionUid, ProducerStanding, ShardRecovery};
 use wire::batch::BatchHeader;
 use wire::codes::ErrorCode;
 
@@ -107,6 +107,15 @@ pub(crate) enum Ask {
         request: GroupRequest,
     },
     ListGroups,
+    /// Where a leader epoch ended.
+    EndOfEpoch {
+        uid: PartitionUid,
+        leader_epoch: i32,
+    },
+    /// The idempotent producers that are remembered.
+    Producers {
+        uid: PartitionUid,
+    },
     /// Of shard 0 alone.
     Change(Command),
     DescribeShard,
@@ -130,6 +139,8 @@ pub(crate) enum Told {
     Standing(Vec<Option<PartitionStanding>>),
     Group(Box<Answer>),
     Groups(Result<Vec<ListedGroup>, GroupError>),
+    EndOfEpoch(Result<Option<EpochEnd>, ErrorCode>),
+    Producers(Result<Vec<ProducerStanding>, ErrorCode>),
     Changed(Result<Outcome, CommandError>),
     /// JSON.
     Shard(serde_json::Value),

@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::world::{self, ProcessId, Signal, State};
+use crate::file::Space;
 
 /// What a device writes whole.
 pub(crate) const SECTOR_BYTES: usize = 512;
@@ -208,6 +209,10 @@ impl DiskState {
         // The sum over all files is left out where nothing can come of it.
         let is_full = self.capacity < u64::MAX && (more as u64) > self.free_bytes();
         if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    pub(crate) fn space(&self) -> Space {
+        Space { total_bytes: self.capacity, free_bytes: self.free_bytes() }
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {

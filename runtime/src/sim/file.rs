@@ -11,7 +11,7 @@ use super::clock::sleep;
 use super::disk::{DiskState, FaultKind, Inode, Node};
 use super::world::{self, State};
 use crate::buffer::{Buffer, PAGE_BYTES};
-use crate::file::{Access, Create, FileError, FolderEntry, OpenOptions};
+use crate::file::{Access, Create, FileError, FolderEntry, OpenOptions, Space};
 
 /// An open file. A clone is the same handle; the file lives on when its name goes.
 #[derive(Clone)]
@@ -226,8 +226,8 @@ pub async fn exists(path: &Path) -> Result<bool, FileError> {
     call("look up", path, |world| Ok(world.disk.find(path).is_ok())).await
 }
 
-pub async fn free_bytes(path: &Path) -> Result<u64, FileError> {
-    call("look at the space of", path, |world| Ok(world.disk.free_bytes())).await
+pub async fn space_of(path: &Path) -> Result<Space, FileError> {
+    call("look at the space of", path, |world| Ok(world.disk.space())).await
 }
 
 pub async fn list_folder(path: &Path) -> Result<Vec<FolderEntry>, FileError> {

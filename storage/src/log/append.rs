@@ -128,7 +128,9 @@ impl LogState {
         let Some(segment) = self.open.back() else { return false };
         let fits = segment.end == 0
             || (segment.end + length <= self.settings.segment_bytes_max && !segment.roll_wanted);
-        self.loaded && segment.file.is_some() && fits && segment.end + length <= segment.allocated
+        // A retry is known only when the producers are: their load may have failed after the file was opened.
+        let is_ready = self.loaded && self.producers_loaded && segment.file.is_some();
+        is_ready && fits && segment.end + length <= segment.allocated
     }
 
     /// Space runs short: the next piece is taken while appends go on.

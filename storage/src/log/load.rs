@@ -7,15 +7,27 @@ use runtime::file;
 use wire::batch::BatchHeader;
 
 use crate::error::ReadError;
-use crate::log::LogInner;
 use crate::log::close::PRODUCERS_FILE;
 use crate::log::segment::{ClosedSegment, base_offset_of, segment_path};
 use crate::log::start::FREED;
 use crate::log::state::BelowStart;
-use crate::producers::Producers;
+use crate::log::{Log, LogInner};
+use crate::producers::{ProducerStanding, Producers};
 
-/// The largest snapshot: 4,096 producers with five batches each take 426 KiB.
+/// The largest snapshot: 4,096 producers with five batches each take 448 KiB.
 pub(crate) const PRODUCERS_FILE_BYTES_MAX: usize = 1 << 20;
+
+impl Log {
+    /// The idempotent producers that the partition remembers.
+    pub async fn producers(&self) -> Result<Vec<ProducerStanding>, ReadError> {
+        let loaded = async {
+            self.inner.load().await?;
+            self.inner.load_producers().await
+        };
+        loaded.await.map_err(|error| self.inner.removed_or(error))?;
+        Ok(self.inner.state.borrow().producers.standing())
+    }
+}
 
 impl LogInner {
     pub(crate) async fn load(self: &Rc<Self>) -> Result<(), ReadError> {
@@ -92,8 +104,11 @@ impl LogInner {
         let mut remember = |header: &BatchHeader| producers.stored(header, header.base_offset);
         self.scan(from.max(first_kept), high_watermark, &mut remember).await?;
         let mut state = self.state.borrow_mut();
-        state.producers = producers;
-        state.producers_loaded = true;
+        // Somebody who only looks may load them at the same time as the first append.
+        if !state.producers_loaded {
+            state.producers = producers;
+            state.producers_loaded = true;
+        }
         Ok(())
     }
 }

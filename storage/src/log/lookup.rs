@@ -199,7 +199,7 @@ impl LogInner {
         Ok(first_ms)
     }
 
-    fn segment_bases(&self) -> Vec<i64> {
+    pub(crate) fn segment_bases(&self) -> Vec<i64> {
         let state = self.state.borrow();
         let closed = state.closed.iter().map(|segment| segment.base_offset);
         closed.chain(state.open.iter().map(|segment| segment.base_offset)).collect()
@@ -337,7 +337,7 @@ impl LogInner {
         }
     }
 
-    async fn walk(
+    pub(crate) async fn walk(
         self: &Rc<Self>,
         from: Place,
         visit: &mut dyn FnMut(u64, &BatchHeader) -> bool,

@@ -1,12 +1,13 @@
 //! One partition's log.
 //!
 //! `state` is what it is, `segment` the open files, `append` gives places, `stage` brings batches into journal writes,
-//! `run` writes pieces of segments, `prepare` opens, extends and rolls, `close` closes what is complete, `read` and `lookup`
-//! answer readers, `start` raises the start and frees what is below it, `delete` frees all.
+//! `run` writes pieces of segments, `prepare` opens, extends and rolls, `close` closes what is complete, `read`, `lookup` and
+//! `epochs` answer readers, `start` raises the start and frees what is below it, `delete` frees all.
 
 pub(crate) mod append;
 pub(crate) mod close;
 pub(crate) mod delete;
+pub(crate) mod epochs;
 pub(crate) mod load;
 mod lookup;
 mod prepare;

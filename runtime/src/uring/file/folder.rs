@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::blocking;
-use crate::file::{FileError, FolderEntry, LOCK_FILE, LOCK_OPERATION};
+use crate::file::{FileError, FolderEntry, LOCK_FILE, LOCK_OPERATION, Space};
 
 async fn call<T: Send + 'static>(
     operation: &'static str,
@@ -76,13 +76,14 @@ pub async fn exists(path: &Path) -> Result<bool, FileError> {
     call("look for", path, |path| path.try_exists()).await
 }
 
-/// The bytes that this process may still write to the file system that holds `path`.
-pub async fn free_bytes(path: &Path) -> Result<u64, FileError> {
-    let free = |path: &Path| {
+/// The room of the file system that holds `path`.
+pub async fn space_of(path: &Path) -> Result<Space, FileError> {
+    let space = |path: &Path| {
         let status = rustix::fs::statvfs(path)?;
-        Ok(status.f_bavail.saturating_mul(status.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(status.f_frsize);
+        Ok(Space { total_bytes: bytes(status.f_blocks), free_bytes: bytes(status.f_bavail) })
     };
-    call("ask for free space at", path, free).await
+    call("ask for free space at", path, space).await
 }
 
 /// The files and folders in a folder, ordered by name. Names that are not UTF-8 are not ours and are left out.
