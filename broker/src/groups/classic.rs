@@ -76,6 +76,8 @@ pub(super) struct Classic {
     /// When it became what it is, in milliseconds since 1970.
     pub(super) since_ms: i64,
     pub(super) first_members_wait: Duration,
+    /// What the log has of it, or is about to have. A generation that has no assignment yet is not there.
+    pub(super) kept: Option<GroupMetadataValue>,
 }
 
 impl Classic {
@@ -93,6 +95,7 @@ impl Classic {
             sync_by: None,
             since_ms: at.wall_ms,
             first_members_wait,
+            kept: None,
         }
     }
 
@@ -114,6 +117,7 @@ impl Classic {
         }
         group.state = if group.members.is_empty() { State::Empty } else { State::Stable };
         group.generation = kept.generation;
+        group.kept = Some(kept.clone());
         group.protocol_type = Some(kept.protocol_type.to_string()).filter(|name| !name.is_empty());
         group.protocol = protocol;
         group.leader = kept.leader.as_ref().map(ToString::to_string);
@@ -123,8 +127,8 @@ impl Classic {
         group
     }
 
-    /// As it is kept, with what each member is assigned.
-    pub(super) fn record(&self, assigned: Option<&HashMap<String, Bytes>>) -> GroupRecord {
+    /// The record by which it is kept, with what each member is assigned.
+    pub(super) fn keep(&mut self, assigned: Option<&HashMap<String, Bytes>>) -> GroupRecord {
         let protocol = self.protocol.as_deref();
         let member = |member: &Member| {
             let assignment = match assigned {
@@ -141,6 +145,7 @@ impl Classic {
             current_state_timestamp: self.since_ms,
             members: self.members.values().map(member).collect(),
         };
+        self.kept = Some(value.clone());
         GroupRecord::Group { group: self.id.clone(), value: Some(value) }
     }
 

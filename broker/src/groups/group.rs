@@ -142,7 +142,10 @@ impl Group {
         let mut records: Vec<GroupRecord> = self.offsets.iter().map(offset).collect();
         match &self.membership {
             _ if self.was_never_joined() => {}
-            Membership::Classic(classic) => records.push(classic.record(None)),
+            Membership::Classic(classic) => {
+                let value = classic.kept.clone();
+                records.extend(value.map(|value| GroupRecord::Group { group: group.to_owned(), value: Some(value) }));
+            }
             Membership::Consumer(consumer) => records.extend(consumer.records()),
         }
         records

@@ -133,7 +133,8 @@ impl Classic {
                 joined.leader = leader_before.unwrap_or_default();
                 joined.members.clear();
             }
-            return out.write(vec![self.record(None)], Then::Answer { to, reply: GroupReply::Joined(joined) });
+            let records = vec![self.keep(None)];
+            return out.write(records, Then::Answer { to, reply: GroupReply::Joined(joined) });
         }
         let member = self.members.get_mut(&member_id).expect("it was just put in");
         member.joining = Some(to);
@@ -181,7 +182,7 @@ impl Classic {
         }
         *assigned = Some(parts.clone());
         let then = Then::Assigned { group: self.id.clone(), generation: self.generation };
-        out.write(vec![self.record(Some(&parts))], then);
+        out.write(vec![self.keep(Some(&parts))], then);
     }
 
     /// The assignment of a generation is durable, or cannot be.

@@ -3,6 +3,9 @@
 //! One task ([`GroupPartition::run`]) reads the log back, then tells the coordinator what became durable and what time it is.
 //! Requests act on the coordinator themselves, between its turns.
 //!
+//! Now and then it writes everything that lives as new records, and raises the log's start to the first of them: so a start
+//! reads what lives, and a little more. What is under way then comes after them once more, so that nothing older wins.
+//!
 //! Invariant: writes are carried out in the order in which the coordinator asks for them, and it hears of their outcomes in
 //! this order; whoever waits for one may go away without anything being lost.
 
@@ -57,12 +60,37 @@ pub(crate) struct GroupPartition {
     waiting: RefCell<HashMap<Waiter, oneshot::Sender<Answer>>>,
     next_waiter: Cell<u64>,
     /// Under way to the log, in order.
-    writes: RefCell<VecDeque<Write>>,
+    writes: RefCell<VecDeque<UnderWay>>,
     next_write: Cell<u64>,
+    written: Cell<Written>,
+    snapshot: Cell<Option<Snapshot>>,
     acks: AckQueue,
     stage: Cell<Stage>,
     /// Raised when the stage changes, or the first deadline comes sooner.
     changed: Event,
+}
+
+/// A batch on its way to the log.
+enum UnderWay {
+    Change(Write),
+    /// A part of what lives.
+    Snapshot,
+}
+
+/// Bytes of the log from its start on, and of the last snapshot.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    bytes: usize,
+    snapshot_bytes: usize,
+}
+
+/// What lives, on its way to the log.
+#[derive(Clone, Copy)]
+struct Snapshot {
+    batches_left: usize,
+    /// Of its first batch: from there on the log is enough.
+    begin: Option<i64>,
+    has_failed: bool,
 }
 
 fn moment() -> Moment {
@@ -84,6 +112,8 @@ impl GroupPartition {
             next_waiter: Cell::new(0),
             writes: RefCell::default(),
             next_write: Cell::new(0),
+            written: Cell::default(),
+            snapshot: Cell::new(None),
             acks: AckQueue::new(),
             stage: Cell::new(Stage::Loading),
             changed: Event::new(),
@@ -101,7 +131,7 @@ impl GroupPartition {
             }
         });
         if loaded.is_ok() {
-            future::or(self.serve(), gate.closing()).await;
+            future::or(self.serve(&gate), gate.closing()).await;
         }
         self.end();
     }
@@ -122,7 +152,7 @@ impl GroupPartition {
         self.changed.notify_all();
     }
 
-    async fn serve(&self) {
+    async fn serve(self: &Rc<Self>, gate: &Gate) {
         loop {
             let changed = self.changed.wait();
             let deadline = self.coordinator.borrow().deadline();
@@ -131,13 +161,21 @@ impl GroupPartition {
             };
             future::or(self.acks.wait(), due).await;
             while let Some(ack) = self.acks.pop() {
-                let write = self.writes.borrow_mut().pop_front().expect("an outcome for each write");
-                let outcome = ack.result.map(drop).map_err(GroupError::from);
-                if let Err(error) = &outcome {
+                let under_way = self.writes.borrow_mut().pop_front().expect("an outcome for each write");
+                if let Err(error) = &ack.result {
                     tracing::warn!(uid = %self.log.uid(), %error, "a change of groups was not kept");
                 }
-                self.act(|coordinator, at, out| coordinator.written(write, outcome, at, out));
+                match under_way {
+                    UnderWay::Change(write) => {
+                        let outcome = ack.result.map(drop).map_err(GroupError::from);
+                        self.act(|coordinator, at, out| coordinator.written(write, outcome, at, out));
+                    }
+                    UnderWay::Snapshot => {
+                        self.snapshot_written(ack.result.ok().map(|appended| appended.base_offset), gate);
+                    }
+                }
             }
+            self.shorten_if_long();
             if self.coordinator.borrow().deadline() <= clock::now() {
                 self.act(|coordinator, at, out| coordinator.expire(at, out));
             }
@@ -212,9 +250,61 @@ impl GroupPartition {
                 coordinator.written(write, Err(GroupError::TooLarge), at, out);
             });
         };
-        self.writes.borrow_mut().push_back(write);
+        self.append(UnderWay::Change(write), batch, header);
+    }
+
+    fn append(&self, under_way: UnderWay, batch: Bytes, header: BatchHeader) {
+        let Written { bytes, snapshot_bytes } = self.written.get();
+        self.written.set(Written { bytes: bytes + batch.len(), snapshot_bytes });
+        self.writes.borrow_mut().push_back(under_way);
         let token = self.next_write.replace(self.next_write.get() + 1);
         self.log.append(batch, header, &self.acks, token);
+    }
+
+    /// Writes everything that lives once the log is long beside it.
+    fn shorten_if_long(&self) {
+        let Written { bytes, snapshot_bytes } = self.written.get();
+        let is_long = bytes >= limits::GROUPS_LOG_BYTES_MIN.max(4 * snapshot_bytes);
+        if !is_long || self.snapshot.get().is_some() {
+            return;
+        }
+        let mut records: Vec<GroupRecord> = self.coordinator.borrow().records().collect();
+        for under_way in self.writes.borrow().iter() {
+            if let UnderWay::Change(write) = under_way {
+                records.extend(write.records.iter().cloned());
+            }
+        }
+        let pieces = records.chunks(limits::GROUP_RECORDS_PER_BATCH_MAX);
+        let batches: Result<Vec<Bytes>, _> =
+            pieces.map(|piece| batch_of(piece, clock::wall_ms())).collect();
+        // Without a record the log may as well stay as it is; beyond the largest batch it has to.
+        let Some(batches) = batches.ok().filter(|batches| !batches.is_empty()) else { return };
+        let snapshot_bytes = batches.iter().map(Bytes::len).sum();
+        self.written.set(Written { bytes: 0, snapshot_bytes });
+        self.snapshot.set(Some(Snapshot { batches_left: batches.len(), begin: None, has_failed: false }));
+        for batch in batches {
+            let header = BatchHeader::parse(&batch).expect("it was just built");
+            self.append(UnderWay::Snapshot, batch, header);
+        }
+    }
+
+    /// One of its batches is durable (at this offset), or failed.
+    fn snapshot_written(self: &Rc<Self>, base_offset: Option<i64>, gate: &Gate) {
+        let mut snapshot = self.snapshot.get().expect("it is under way");
+        snapshot.batches_left -= 1;
+        snapshot.begin = snapshot.begin.or(base_offset);
+        snapshot.has_failed |= base_offset.is_none();
+        self.snapshot.set(Some(snapshot).filter(|snapshot| snapshot.batches_left > 0));
+        let Some(begin) = snapshot.begin.filter(|_| snapshot.batches_left == 0 && !snapshot.has_failed) else {
+            return;
+        };
+        let this = self.clone();
+        // A gate that closes leaves the log as long as it is.
+        drop(gate.spawn(async move {
+            if let Err(error) = this.log.raise_start(begin).await {
+                tracing::warn!(uid = %this.log.uid(), %error, "the offsets topic cannot be shortened");
+            }
+        }));
     }
 
     async fn load(&self) -> Result<(), LoadError> {
@@ -222,7 +312,10 @@ impl GroupPartition {
         let mut cursor = Cursor::at(offsets.log_start);
         while cursor.offset() < offsets.high_watermark {
             let slices = self.log.read(&mut cursor, limits::GROUPS_READ_BYTES).await?;
-            self.load_run(&BatchRun::Slices(slices).into_bytes())?;
+            let run = BatchRun::Slices(slices).into_bytes();
+            let Written { bytes, snapshot_bytes } = self.written.get();
+            self.written.set(Written { bytes: bytes + run.len(), snapshot_bytes });
+            self.load_run(&run)?;
             runtime::task::yield_if_needed().await;
         }
         Ok(())

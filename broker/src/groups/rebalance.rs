@@ -60,7 +60,7 @@ impl Classic {
             self.generation = next_generation(self.generation);
             self.protocol = None;
             self.enter(State::Empty, at);
-            out.write(vec![self.record(None)], Then::Nothing);
+            out.write(vec![self.keep(None)], Then::Nothing);
             return;
         }
         if !self.elect_leader() {

@@ -17,7 +17,7 @@ use crate::shard::{Ask, Route, Shard, Told};
 
 /// What the offsets topic is made with: its records are never older than they are needed, and the coordinator keeps it short.
 const OFFSETS_TOPIC_SETTINGS: [(&str, &str); 2] =
-    [("cleanup.policy", "compact"), ("segment.bytes", "104857600")];
+    [("cleanup.policy", "compact"), ("segment.bytes", "16777216")];
 
 /// Makes the offsets topic, if it is not there.
 pub(crate) async fn ensure_offsets_topic(shard: &Shard, session: &Session) -> Result<(), Refusal> {

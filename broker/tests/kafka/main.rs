@@ -6,6 +6,7 @@ mod fixture;
 mod bad_input;
 mod cluster;
 mod consuming;
+mod groups;
 mod partitions;
 mod producing;
 mod records;

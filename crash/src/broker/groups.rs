@@ -197,8 +197,14 @@ fn commit(
         let place = (group.clone(), partition_index);
         let committed = commits.entry(place).or_insert(Committed { promised: None, sent: -1 });
         committed.sent = *number;
-        let partition =
-            OffsetCommitPartition { partition_index, committed_offset: *number, ..Default::default() };
+        // Long texts make the log long, so that it is written anew.
+        let committed_metadata = Some("x".repeat(seed.below(4_000) as usize).into());
+        let partition = OffsetCommitPartition {
+            partition_index,
+            committed_offset: *number,
+            committed_metadata,
+            ..Default::default()
+        };
         let topic = OffsetCommitTopic { name: topic.into(), partitions: vec![partition] };
         let request = OffsetCommitRequest {
             group_id: group.into(),

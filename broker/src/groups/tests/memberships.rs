@@ -210,6 +210,24 @@ fn a_restarted_broker_knows_the_members_of_the_last_assignment() {
     assert_eq!(world.heartbeat(&ids[1], generation), Err(GroupError::UnknownMember));
 }
 
+#[test]
+fn what_lives_is_written_without_a_generation_that_has_no_assignment() {
+    let (mut world, ids, generation) = World::stable(&["a", "b"]);
+    let late = world.ask(new_member("c"));
+    for id in &ids {
+        world.ask(old_member(id));
+    }
+    world.joined(late);
+    assert_eq!(world.state(), GroupState::CompletingRebalance);
+    let mut world = World { log: world.coordinator.records().collect(), ..world }.restarted();
+    // The members are those of the last assignment; who has gone on joins anew, and nobody is left without a part.
+    assert_eq!(world.heartbeat(&ids[0], generation), Ok(()));
+    let refused = world.heartbeat(&ids[0], generation + 1);
+    assert_eq!(refused, Err(GroupError::IllegalGeneration { found: generation }));
+    let synced = world.sync(&ids[1], generation, &[]);
+    assert_eq!(world.assignment(synced), ids[1]);
+}
+
 fn static_member(name: &str) -> Join {
     Join { instance_id: Some(name.to_owned()), ..join(name) }
 }
