@@ -28,12 +28,8 @@ fn delete(client: &mut KafkaClient, topic: &str, cuts: &[(i32, i64)]) -> Vec<(i6
 }
 
 fn earliest(client: &mut KafkaClient, topic: &str, partition_index: i32) -> i64 {
-    let partition = ListOffsetsPartition {
-        partition_index,
-        timestamp: EARLIEST_TIMESTAMP,
-        current_leader_epoch: -1,
-        ..Default::default()
-    };
+    let partition =
+        ListOffsetsPartition { partition_index, timestamp: EARLIEST_TIMESTAMP, current_leader_epoch: -1 };
     let topic = ListOffsetsTopic { name: topic.into(), partitions: vec![partition] };
     let request = ListOffsetsRequest { topics: vec![topic], replica_id: -1, ..Default::default() };
     client.ask::<kafka::ListOffsets>(7, &request).topics[0].partitions[0].offset
@@ -89,7 +85,6 @@ fn what_is_beyond_retention_goes_where_the_policy_deletes() {
         let setting = |(name, value): (&str, &str)| CreatableTopicConfig {
             name: name.into(),
             value: Some(value.into()),
-            ..Default::default()
         };
         let settings = [("segment.bytes", "1048576"), ("retention.bytes", "0"), ("cleanup.policy", policy)];
         let topic = CreatableTopic {
