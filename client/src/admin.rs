@@ -4,10 +4,10 @@ use uuid::Uuid;
 use wire::codes::ErrorCode;
 use wire::native::{
     AlterTopic, AlterTopicReply, CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply,
-    CreateTopic, CreateTopicReply, DeleteGroup, DeleteGroupReply, DeleteTopic, DeleteTopicReply, DescribeGroup,
-    DescribeGroupReply, DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, GroupOffset,
-    ListGroups, ListGroupsReply, ListOffsets, ListOffsetsReply, ListedGroup, Message, Metadata, MetadataReply,
-    OffsetQuery, TopicSelection,
+    CreateTopic, CreateTopicReply, DeleteGroup, DeleteGroupReply, DeleteTopic, DeleteTopicReply,
+    DescribeGroup, DescribeGroupReply, DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply,
+    GroupOffset, ListGroups, ListGroupsReply, ListOffsets, ListOffsetsReply, ListedGroup, Message, Metadata,
+    MetadataReply, OffsetQuery, TopicSelection,
 };
 
 use crate::client::Client;
@@ -129,8 +129,7 @@ impl Admin {
 
     /// Commits for a group that has no members.
     pub async fn commit_offsets(&self, group: &str, offsets: Vec<GroupOffset>) -> Result<(), ClientError> {
-        let message =
-            CommitOffsets { group: group.to_owned(), member_id: String::new(), epoch: -1, offsets };
+        let message = CommitOffsets { group: group.to_owned(), member_id: String::new(), epoch: -1, offsets };
         let reply: CommitOffsetsReply = self.ask(&message, true).await?;
         check(reply.code, &reply.message)
     }

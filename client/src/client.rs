@@ -80,9 +80,15 @@ impl Client {
     }
 
     /// A member of a consumer group. It joins when the first batch is asked for.
-    pub async fn group_consumer(&self, group: &str, options: GroupOptions) -> Result<GroupConsumer, ClientError> {
+    pub async fn group_consumer(
+        &self,
+        group: &str,
+        options: GroupOptions,
+    ) -> Result<GroupConsumer, ClientError> {
         if options.topics.is_empty() {
-            return Err(ClientError::Invalid { reason: "a member of a group reads at least one topic".into() });
+            return Err(ClientError::Invalid {
+                reason: "a member of a group reads at least one topic".into(),
+            });
         }
         for topic in &options.topics {
             self.look_up(topic).await?;

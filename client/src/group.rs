@@ -275,7 +275,9 @@ impl GroupConsumer {
     async fn on_beat(&mut self, reply: Result<GroupHeartbeatReply, ClientError>) -> Result<(), ClientError> {
         let reply = match reply.and_then(|reply| check(reply.code, reply.message.clone()).map(|()| reply)) {
             Ok(reply) => reply,
-            Err(ClientError::Refused { code: ErrorCode::MemberFenced, .. }) if self.failures < FAILURES_MAX => {
+            Err(ClientError::Refused { code: ErrorCode::MemberFenced, .. })
+                if self.failures < FAILURES_MAX =>
+            {
                 self.begin_anew();
                 return Ok(());
             }
@@ -358,8 +360,7 @@ impl GroupConsumer {
     }
 
     async fn learn_names(&mut self) -> Result<(), ClientError> {
-        let message =
-            Metadata { topics: TopicSelection::Names(self.options.topics.clone()), follow: false };
+        let message = Metadata { topics: TopicSelection::Names(self.options.topics.clone()), follow: false };
         let (reply, _) = self.client.shared().ask::<_, MetadataReply>(&message, true).await?;
         self.names = reply.topics.into_iter().map(|topic| (topic.id, topic.name)).collect();
         Ok(())
@@ -367,10 +368,9 @@ impl GroupConsumer {
 
     /// Where the partitions that are new here begin: after what the group has committed.
     async fn find_begins(&mut self) -> Result<(), ClientError> {
-        let places = self
-            .assigned
-            .iter()
-            .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic.clone(), *partition)));
+        let places = self.assigned.iter().flat_map(|(topic, partitions)| {
+            partitions.iter().map(move |partition| (topic.clone(), *partition))
+        });
         let new: Vec<Place> = places.filter(|place| !self.begins.contains_key(place)).collect();
         if new.is_empty() {
             return Ok(());
@@ -384,7 +384,8 @@ impl GroupConsumer {
             .map(|offset| ((offset.topic, offset.partition), offset.offset))
             .collect();
         for place in new {
-            let begin = known.get(&place).map_or(self.options.consumer.start, |offset| StartAt::Offset(*offset));
+            let begin =
+                known.get(&place).map_or(self.options.consumer.start, |offset| StartAt::Offset(*offset));
             self.begins.insert(place, begin);
         }
         Ok(())

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::broker::{BrokerProcess, Connection, GroupLedger, Ledger, Load, LoadOptions, Required, Sent, retry};
+use crate::broker::{
+    BrokerProcess, Connection, GroupLedger, Ledger, Load, LoadOptions, Required, Sent, retry,
+};
 use crate::clock::now_ns;
 use crate::host::WorkFolder;
 use crate::seed::Seed;

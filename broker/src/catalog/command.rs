@@ -10,8 +10,8 @@ use super::placement::ShardLoads;
 use super::record::{Change, PartitionMove, PartitionPlace};
 use super::settings::{self, SettingError};
 use super::state::{Catalog, Topic};
-use super::topic_name::{TopicNameError, check_topic_name};
 use super::topic_name::OFFSETS_TOPIC;
+use super::topic_name::{TopicNameError, check_topic_name};
 use crate::limits;
 
 /// A change that is asked for.

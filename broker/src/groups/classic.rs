@@ -21,17 +21,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runtime::clock::Instant;
-use wire::kafka::{
-    CONSUMER_PROTOCOL_TYPE, ConsumerMessage, ConsumerSubscription, GroupMetadataValue,
-};
+use wire::kafka::{CONSUMER_PROTOCOL_TYPE, ConsumerMessage, ConsumerSubscription, GroupMetadataValue};
 
 use super::action::{Actions, Moment, Waiter};
 use super::error::GroupError;
 use super::member::Member;
 use super::record::GroupRecord;
-use super::request::{
-    Description, GroupReply, GroupState, Joined, MemberName, Synced,
-};
+use super::request::{Description, GroupReply, GroupState, Joined, MemberName, Synced};
 use crate::limits;
 
 /// What a group is at, with what belongs to it.
@@ -249,8 +245,7 @@ impl Classic {
         let mut topics = BTreeSet::new();
         for member in self.members.values() {
             let metadata = member.metadata(self.protocol.as_deref());
-            let subscription =
-                ConsumerSubscription::decode(metadata, limits::SUBSCRIBED_TOPICS_MAX).ok()?;
+            let subscription = ConsumerSubscription::decode(metadata, limits::SUBSCRIBED_TOPICS_MAX).ok()?;
             topics.extend(subscription.topics.iter().map(ToString::to_string));
         }
         Some(topics)
@@ -300,8 +295,7 @@ impl Classic {
 
     /// When [`Classic::expire`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let sessions =
-            self.members.values().filter(|member| !member.waits()).map(|member| member.expires_at);
+        let sessions = self.members.values().filter(|member| !member.waits()).map(|member| member.expires_at);
         let completes = match &self.state {
             State::Preparing { complete_at, .. } => Some(*complete_at),
             _ => None,

@@ -93,12 +93,10 @@ impl Coordinator {
             GroupRequest::Join(join) => self.join(group_id, join, to, at, out),
             GroupRequest::ConsumerHeartbeat(request) => self.live(group_id, request, to, at, out),
             GroupRequest::Commit(commit) => self.commit(group_id, commit, to, at, out),
-            GroupRequest::Committed(asked) => {
-                match committed(self.groups.get(group_id), asked) {
-                    Ok(offsets) => out.answer(to, GroupReply::Offsets(offsets)),
-                    Err(error) => out.refuse(to, error),
-                }
-            }
+            GroupRequest::Committed(asked) => match committed(self.groups.get(group_id), asked) {
+                Ok(offsets) => out.answer(to, GroupReply::Offsets(offsets)),
+                Err(error) => out.refuse(to, error),
+            },
             GroupRequest::Heartbeat(name) => {
                 // Comes all the time, and never brings a deadline forward.
                 let alive = self.classic(group_id).and_then(|classic| classic.heartbeat(&name, at));
@@ -177,7 +175,9 @@ impl Coordinator {
             }
             group.membership = Membership::Consumer(Consumer::new(group_id.to_owned(), at));
         }
-        let Membership::Consumer(consumer) = &mut group.membership else { unreachable!("it was just made one") };
+        let Membership::Consumer(consumer) = &mut group.membership else {
+            unreachable!("it was just made one")
+        };
         consumer.heartbeat(request, &*topics, to, at, out);
         self.settle(group_id);
     }
@@ -208,16 +208,16 @@ impl Coordinator {
             out.write(group.tombstones(), Then::Nothing);
             group.membership = Membership::Classic(Classic::new(group_id.to_owned(), wait, at));
         }
-        let Membership::Classic(classic) = &mut group.membership else { unreachable!("it was just made one") };
+        let Membership::Classic(classic) = &mut group.membership else {
+            unreachable!("it was just made one")
+        };
         classic.join(join, to, at, out);
         self.settle(group_id);
     }
 
     fn enter_group(&mut self, group_id: &str, at: Moment) -> &mut Group {
         let wait = self.first_members_wait;
-        self.groups
-            .entry(group_id.to_owned())
-            .or_insert_with(|| Group::new(group_id.to_owned(), wait, at))
+        self.groups.entry(group_id.to_owned()).or_insert_with(|| Group::new(group_id.to_owned(), wait, at))
     }
 
     fn commit(&mut self, group_id: &str, commit: Commit, to: Waiter, at: Moment, out: &mut Actions) {
@@ -240,7 +240,11 @@ impl Coordinator {
                 }
                 _ if is_new && self.memory.is_full() => Err(GroupError::NoMemory),
                 _ => {
-                    records.push(GroupRecord::Offset { group: group_id.to_owned(), at, offset: Some(offset) });
+                    records.push(GroupRecord::Offset {
+                        group: group_id.to_owned(),
+                        at,
+                        offset: Some(offset),
+                    });
                     Ok(())
                 }
             });
@@ -473,7 +477,9 @@ fn write_in_pieces(mut records: Vec<GroupRecord>, then: Then, out: &mut Actions)
 
 /// What a member reads is not forgotten under its hands.
 fn forget(group: &Group, asked: Vec<TopicPartition>, to: Waiter, out: &mut Actions) {
-    let Some(subscribed) = group.subscribed_topics() else { return out.refuse(to, GroupError::GroupNotEmpty) };
+    let Some(subscribed) = group.subscribed_topics() else {
+        return out.refuse(to, GroupError::GroupNotEmpty);
+    };
     let outcome = |at: &TopicPartition| match subscribed.contains(&at.topic) {
         true => Err(GroupError::GroupSubscribed),
         false => Ok(()),

@@ -144,7 +144,9 @@ impl Group {
             _ if self.was_never_joined() => {}
             Membership::Classic(classic) => {
                 let value = classic.kept.clone();
-                records.extend(value.map(|value| GroupRecord::Group { group: group.to_owned(), value: Some(value) }));
+                records.extend(
+                    value.map(|value| GroupRecord::Group { group: group.to_owned(), value: Some(value) }),
+                );
             }
             Membership::Consumer(consumer) => records.extend(consumer.records()),
         }

@@ -144,8 +144,8 @@ impl Classic {
     /// A member asks for its part. The leader brings everybody's.
     pub(super) fn sync(&mut self, request: Sync, to: Waiter, at: Moment, out: &mut Actions) {
         let agrees = |said: &Option<String>, is: &Option<String>| said.is_none() || said == is;
-        let agrees = agrees(&request.protocol_type, &self.protocol_type)
-            && agrees(&request.protocol, &self.protocol);
+        let agrees =
+            agrees(&request.protocol_type, &self.protocol_type) && agrees(&request.protocol, &self.protocol);
         let member = match self.check(&request.member) {
             Ok(member) => member,
             Err(error) => return out.refuse(to, error),

@@ -17,9 +17,8 @@ pub(crate) const OFFSETS_PARTITIONS: u32 = 50;
 
 /// Which of so many partitions keeps a group, as Kafka chooses it: by Java's hash of the id.
 pub(crate) fn partition_of(group: &str, partitions: u32) -> u32 {
-    let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    });
+    let hash =
+        group.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     (hash & i32::MAX) as u32 % partitions.max(1)
 }
 

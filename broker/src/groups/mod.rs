@@ -45,8 +45,8 @@ mod request;
 
 pub(crate) use consumer::{Parts, Topics};
 pub(crate) use error::GroupError;
-pub(crate) use keeper::{Groups, partition_of};
 pub(crate) use keeper::OFFSETS_PARTITIONS;
+pub(crate) use keeper::{Groups, partition_of};
 pub(crate) use partition::GroupPartition;
 pub(crate) use request::{
     Answer, Commit, Committed, CommittedOffset, ConsumerDescription, ConsumerHeartbeat,

@@ -275,8 +275,7 @@ impl GroupPartition {
             }
         }
         let pieces = records.chunks(limits::GROUP_RECORDS_PER_BATCH_MAX);
-        let batches: Result<Vec<Bytes>, _> =
-            pieces.map(|piece| batch_of(piece, clock::wall_ms())).collect();
+        let batches: Result<Vec<Bytes>, _> = pieces.map(|piece| batch_of(piece, clock::wall_ms())).collect();
         // Without a record the log may as well stay as it is; beyond the largest batch it has to.
         let Some(batches) = batches.ok().filter(|batches| !batches.is_empty()) else { return };
         let snapshot_bytes = batches.iter().map(Bytes::len).sum();
@@ -295,7 +294,8 @@ impl GroupPartition {
         snapshot.begin = snapshot.begin.or(base_offset);
         snapshot.has_failed |= base_offset.is_none();
         self.snapshot.set(Some(snapshot).filter(|snapshot| snapshot.batches_left > 0));
-        let Some(begin) = snapshot.begin.filter(|_| snapshot.batches_left == 0 && !snapshot.has_failed) else {
+        let Some(begin) = snapshot.begin.filter(|_| snapshot.batches_left == 0 && !snapshot.has_failed)
+        else {
             return;
         };
         let this = self.clone();

@@ -86,9 +86,8 @@ impl Classic {
 
     /// A leader that has joined; false where nobody has.
     fn elect_leader(&mut self) -> bool {
-        let has_joined = |member_id: &String| {
-            self.members.get(member_id).is_some_and(|member| member.joining.is_some())
-        };
+        let has_joined =
+            |member_id: &String| self.members.get(member_id).is_some_and(|member| member.joining.is_some());
         if self.leader.as_ref().is_some_and(has_joined) {
             return true;
         }

@@ -196,7 +196,8 @@ mod tests {
             expires_ms: None,
         };
         let group = "g".to_owned();
-        let value = GroupMetadataValue { generation: 3, protocol_type: "consumer".into(), ..Default::default() };
+        let value =
+            GroupMetadataValue { generation: 3, protocol_type: "consumer".into(), ..Default::default() };
         let records = [
             GroupRecord::Offset { group: group.clone(), at: at.clone(), offset: Some(offset) },
             GroupRecord::Offset { group: group.clone(), at, offset: None },

@@ -14,11 +14,11 @@ use super::action::{Actions, Moment, Waiter, Write};
 use super::consumer::Topics;
 use super::coordinator::{Coordinator, GroupMemory};
 use super::error::GroupError;
-use super::request::{
-    Answer, Commit, Committed, CommittedOffset, Description, GroupReply, GroupRequest, GroupState, Join, Joined,
-    Leaving, MemberName, Sync, TopicPartition,
-};
 use super::record::GroupRecord;
+use super::request::{
+    Answer, Commit, Committed, CommittedOffset, Description, GroupReply, GroupRequest, GroupState, Join,
+    Joined, Leaving, MemberName, Sync, TopicPartition,
+};
 use crate::limits;
 
 mod consumers;

@@ -135,7 +135,8 @@ pub(super) async fn fetch(call: &Call<'_>, request: OffsetFetchRequest) -> Offse
 }
 
 async fn fetch_group(call: &Call<'_>, group: OffsetFetchGroup) -> FetchedOffsetGroup {
-    let partition = |name: &Text, partition: &i32| TopicPartition { topic: owned(name), partition: *partition };
+    let partition =
+        |name: &Text, partition: &i32| TopicPartition { topic: owned(name), partition: *partition };
     let asked = group.topics.as_ref().map(|topics| {
         let partitions = |topic: &OffsetFetchTopic| -> Vec<TopicPartition> {
             topic.partition_indexes.iter().map(|index| partition(&topic.name, index)).collect()
@@ -151,9 +152,7 @@ async fn fetch_group(call: &Call<'_>, group: OffsetFetchGroup) -> FetchedOffsetG
             FetchedOffsetGroup { group_id, topics: by_topic(offsets), ..Default::default() }
         }
         Ok(other) => panic!("a question for offsets is answered {other:?}"),
-        Err(error) => {
-            FetchedOffsetGroup { group_id, error_code: group_number(&error), ..Default::default() }
-        }
+        Err(error) => FetchedOffsetGroup { group_id, error_code: group_number(&error), ..Default::default() },
     }
 }
 

@@ -13,7 +13,8 @@ use super::groups::GROUP_OPERATIONS;
 use super::membership::{ask, owned};
 use super::serve::Call;
 use crate::groups::{
-    ConsumerDescription, ConsumerHeartbeat, ConsumerMemberDescription, GroupReply, GroupRequest, NamedParts, Parts,
+    ConsumerDescription, ConsumerHeartbeat, ConsumerMemberDescription, GroupReply, GroupRequest, NamedParts,
+    Parts,
 };
 use crate::limits;
 

@@ -61,9 +61,7 @@ async fn coordinator_of(call: &Call<'_>, key_type: i8, key: &str) -> Result<u16,
                 code => (code, refusal.message),
             })
         }
-        TRANSACTION => {
-            Err((ErrorCode::UnsupportedVersion, "transactions are not supported".to_owned()))
-        }
+        TRANSACTION => Err((ErrorCode::UnsupportedVersion, "transactions are not supported".to_owned())),
         other => Err((ErrorCode::InvalidRequest, format!("there are no coordinators of kind {other}"))),
     }
 }

@@ -11,9 +11,7 @@ use wire::kafka::{
 
 use super::errors::group_number;
 use super::serve::Call;
-use crate::groups::{
-    GroupError, GroupReply, GroupRequest, Join, Joined, Leaving, MemberName, Sync,
-};
+use crate::groups::{GroupError, GroupReply, GroupRequest, Join, Joined, Leaving, MemberName, Sync};
 use crate::handlers;
 
 /// From this version on a new member is told its id before it joins (KIP-394).
@@ -184,5 +182,8 @@ pub(super) async fn leave(call: &Call<'_>, request: LeaveGroupRequest) -> LeaveG
         group_instance_id: member.group_instance_id,
         error_code: number(&outcome),
     };
-    LeaveGroupResponse { members: members.into_iter().zip(outcomes).map(left).collect(), ..Default::default() }
+    LeaveGroupResponse {
+        members: members.into_iter().zip(outcomes).map(left).collect(),
+        ..Default::default()
+    }
 }

@@ -13,7 +13,8 @@ use super::connection::Connection;
 use super::frames::{self, Ended, Frame};
 use super::outbox::Answer;
 use super::{
-    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max, fetch, groups, membership, metadata, offsets, partitions, produce, producer_ids, records, send, topics,
+    KafkaService, api_versions, cluster, committed, configs, consumer_groups, coordinator, elements_max,
+    fetch, groups, membership, metadata, offsets, partitions, produce, producer_ids, records, send, topics,
 };
 use crate::connection::{ConnectionEnds, Life, Link, Receiver};
 use crate::request::PartitionName;

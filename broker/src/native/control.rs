@@ -11,8 +11,9 @@ use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::native::{
     AlterTopic, AlterTopicReply, BodyError, CommitOffsets, CommittedOffsets, CreateTopic, CreateTopicReply,
-    DeleteGroup, DeleteTopic, DeleteTopicReply, DescribeGroup, DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, Fetch, FetchReply, GroupHeartbeat, InitProducer,
-    InitProducerReply, ListGroups, ListOffsets, ListOffsetsReply, Message, Metadata, PartitionState, Setting, Subscribe,
+    DeleteGroup, DeleteTopic, DeleteTopicReply, DescribeGroup, DescribeNode, DescribeNodeReply,
+    DescribeTopic, DescribeTopicReply, Fetch, FetchReply, GroupHeartbeat, InitProducer, InitProducerReply,
+    ListGroups, ListOffsets, ListOffsetsReply, Message, Metadata, PartitionState, Setting, Subscribe,
 };
 
 use super::connection::Connection;

@@ -8,9 +8,9 @@ use runtime::clock;
 use wire::codes::ErrorCode;
 use wire::kafka::{ConsumerAssignment, ConsumerMessage};
 use wire::native::{
-    CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply, DeleteGroup, DeleteGroupReply,
-    DescribeGroup, DescribeGroupReply, GroupHeartbeat, GroupHeartbeatReply, GroupMember, GroupOffset,
-    GroupPartitions, ListGroupsReply, ListedGroup,
+    CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply, DeleteGroup,
+    DeleteGroupReply, DescribeGroup, DescribeGroupReply, GroupHeartbeat, GroupHeartbeatReply, GroupMember,
+    GroupOffset, GroupPartitions, ListGroupsReply, ListedGroup,
 };
 
 use super::connection::Connection;
@@ -104,7 +104,8 @@ pub(super) async fn heartbeat(connection: Rc<Connection>, id: u64, request: Grou
             member_id: reply.member_id,
             epoch: reply.epoch,
             assignment: reply.assignment.map(|parts| {
-                let part = |(topic_id, partitions)| GroupPartitions { topic_id, partitions: numbers(partitions) };
+                let part =
+                    |(topic_id, partitions)| GroupPartitions { topic_id, partitions: numbers(partitions) };
                 parts.into_iter().map(part).collect()
             }),
         },
@@ -138,8 +139,7 @@ async fn commit_all(connection: &Connection, request: CommitOffsets) -> Result<(
         let offset = CommittedOffset { offset, leader_epoch, metadata, committed_ms, expires_ms: None };
         offsets.push((TopicPartition { topic, partition }, offset));
     }
-    let member =
-        MemberName { member_id: request.member_id, instance_id: None, generation: request.epoch };
+    let member = MemberName { member_id: request.member_id, instance_id: None, generation: request.epoch };
     match ask(connection, &request.group, GroupRequest::Commit(Commit { member, offsets })).await? {
         GroupReply::Kept(kept) => kept.into_iter().collect(),
         other => panic!("a commit is answered {other:?}"),

@@ -10,8 +10,8 @@ use storage::{AppendError, Appended, EpochEnd, PartitionUid, ProducerStanding, S
 use wire::batch::BatchHeader;
 use wire::codes::ErrorCode;
 
-use crate::groups::{Answer, GroupError, GroupRequest, ListedGroup};
 use crate::catalog::{Catalog, Command, CommandError, Outcome, Record};
+use crate::groups::{Answer, GroupError, GroupRequest, ListedGroup};
 use crate::meta::Meta;
 use crate::request::{FoundOffset, OffsetQuery, PartitionStanding};
 use crate::shard::Addresses;

@@ -30,7 +30,14 @@ impl KafkaClient {
         (code(found.error_code), found.node_id)
     }
 
-    fn commit(&mut self, version: i16, group: &str, member: (&str, i32), topic: &str, offset: i64) -> ErrorCode {
+    fn commit(
+        &mut self,
+        version: i16,
+        group: &str,
+        member: (&str, i32),
+        topic: &str,
+        offset: i64,
+    ) -> ErrorCode {
         let partition = OffsetCommitPartition {
             committed_offset: offset,
             committed_metadata: Some("text".into()),
@@ -223,7 +230,8 @@ fn a_restart_keeps_members_their_parts_and_what_they_committed() {
 #[test]
 fn a_member_that_waits_does_not_hold_up_the_stop() {
     let data = DataFolder::new("kafka-groups-stop");
-    let broker = RunningBroker::start(Config { first_members_wait: Duration::from_secs(600), ..config(&data) });
+    let broker =
+        RunningBroker::start(Config { first_members_wait: Duration::from_secs(600), ..config(&data) });
     let mut client = KafkaClient::connect(broker.shared());
     client.coordinator("group");
     let request = JoinGroupRequest {
@@ -357,10 +365,8 @@ fn the_log_of_a_partition_is_kept_short_and_loses_nothing() {
             timestamp: kafka::EARLIEST_TIMESTAMP,
             ..Default::default()
         });
-        let topic = kafka::ListOffsetsTopic {
-            name: "__consumer_offsets".into(),
-            partitions: partitions.collect(),
-        };
+        let topic =
+            kafka::ListOffsetsTopic { name: "__consumer_offsets".into(), partitions: partitions.collect() };
         let request = kafka::ListOffsetsRequest { topics: vec![topic], ..Default::default() };
         let answer = client.ask::<kafka::ListOffsets>(5, &request);
         answer.topics[0].partitions.iter().map(|partition| partition.offset).sum()

@@ -165,7 +165,11 @@ fn describe(arguments: &NameArguments) -> anyhow::Result<()> {
         }));
     }
     let mut out = Output::new();
-    writeln!(out, "group {name}  {}  {}  epoch {}  {}", group.kind, group.state, group.epoch, group.assignor)?;
+    writeln!(
+        out,
+        "group {name}  {}  {}  epoch {}  {}",
+        group.kind, group.state, group.epoch, group.assignor
+    )?;
     for member in &group.members {
         let partitions: usize = member.assignment.iter().map(|part| part.partitions.len()).sum();
         writeln!(
@@ -236,7 +240,8 @@ async fn targets(
         if partition >= count {
             return Err(anyhow!("topic {} has {count} partitions, and no {partition}", topic.name));
         }
-        let find = async |query| Ok::<_, anyhow::Error>(admin.list_offset(topic.id, partition, query).await?.offset);
+        let find =
+            async |query| Ok::<_, anyhow::Error>(admin.list_offset(topic.id, partition, query).await?.offset);
         let (first, end) = (find(OffsetQuery::Earliest).await?, find(OffsetQuery::Latest).await?);
         let offset = match arguments.to {
             StartAt::Earliest => first,

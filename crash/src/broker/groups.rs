@@ -141,8 +141,7 @@ fn join(address: &str, round: u64) -> Result<Member> {
     ensure!(joined.error_code == 0, "not joined: {:?}", code(joined.error_code)?);
     let (member_id, generation) = (joined.member_id.to_string(), joined.generation_id);
     let part = Bytes::from(format!("part of round {round}"));
-    let assignment =
-        SyncGroupAssignment { member_id: joined.member_id.clone(), assignment: part.clone() };
+    let assignment = SyncGroupAssignment { member_id: joined.member_id.clone(), assignment: part.clone() };
     let request = sync_request(&group, &member_id, generation, vec![assignment]);
     let synced = connection.ask::<kafka::SyncGroup>(SYNC_VERSION, &request)?;
     ensure!(synced.error_code == 0, "not synced: {:?}", code(synced.error_code)?);
@@ -177,7 +176,11 @@ fn check_member(connection: &mut KafkaConnection, member: &Member) -> Result<()>
     ensure!(alive.error_code == 0, "LOST: it is no member any more: {:?}", code(alive.error_code)?);
     let request = sync_request(group, member_id, *generation, Vec::new());
     let synced = connection.ask::<kafka::SyncGroup>(SYNC_VERSION, &request)?;
-    ensure!(synced.error_code == 0 && synced.assignment == *part, "LOST: its part is {:?}", synced.assignment);
+    ensure!(
+        synced.error_code == 0 && synced.assignment == *part,
+        "LOST: its part is {:?}",
+        synced.assignment
+    );
     Ok(())
 }
 
@@ -206,11 +209,8 @@ fn commit(
             ..Default::default()
         };
         let topic = OffsetCommitTopic { name: topic.into(), partitions: vec![partition] };
-        let request = OffsetCommitRequest {
-            group_id: group.into(),
-            topics: vec![topic],
-            ..Default::default()
-        };
+        let request =
+            OffsetCommitRequest { group_id: group.into(), topics: vec![topic], ..Default::default() };
         let answer = connection.ask::<kafka::OffsetCommit>(COMMIT_VERSION, &request)?;
         let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
         match code(partition.context("an answer without a partition")?.error_code)? {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use wire::codes::ErrorCode;
 use wire::frame::MessageKind;
 use wire::kafka::{
-    Api, ErrorCode as KafkaError, ProducePartition, ProduceRequest, ProduceTopic, decode_response, encode_request,
+    Api, ErrorCode as KafkaError, ProducePartition, ProduceRequest, ProduceTopic, decode_response,
+    encode_request,
 };
 use wire::native::ProduceAcks;
 

@@ -78,8 +78,7 @@ mod tests {
             for _ in 0..200 {
                 let subscription = ConsumerSubscription::any(&mut random);
                 let encoded = subscription.encode(version);
-                let theirs =
-                    ConsumerProtocolSubscription::decode(&mut encoded.slice(2..), version).unwrap();
+                let theirs = ConsumerProtocolSubscription::decode(&mut encoded.slice(2..), version).unwrap();
                 let mut again = bytes::BytesMut::new();
                 theirs.encode(&mut again, version).unwrap();
                 assert_eq!(encoded.slice(2..), again, "version {version}");

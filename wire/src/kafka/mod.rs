@@ -111,9 +111,9 @@ pub use metadata::{
     MetadataTopic,
 };
 pub use offsets_topic::{
-    ConsumerCurrentValue, ConsumerGroupValue, ConsumerMemberKey, ConsumerMemberValue, ConsumerTargetMemberValue,
-    ConsumerTargetValue, GroupMetadataKey, GroupMetadataMember, GroupMetadataValue, OffsetCommitKey,
-    OffsetCommitValue, OffsetsKey, OffsetsValue,
+    ConsumerCurrentValue, ConsumerGroupValue, ConsumerMemberKey, ConsumerMemberValue,
+    ConsumerTargetMemberValue, ConsumerTargetValue, GroupMetadataKey, GroupMetadataMember,
+    GroupMetadataValue, OffsetCommitKey, OffsetCommitValue, OffsetsKey, OffsetsValue,
 };
 pub use partitions::{
     CreatePartitions, CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse,

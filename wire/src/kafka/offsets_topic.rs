@@ -205,7 +205,11 @@ impl OffsetsValue for OffsetCommitValue {
 
     /// Only the old version has room for a time to live; Kafka, too, gives up the epoch for it.
     fn encode(&self) -> Bytes {
-        encoded(if self.expire_timestamp < 0 { Self::WRITTEN } else { OFFSET_VALUE_THAT_EXPIRES }, false, self)
+        encoded(
+            if self.expire_timestamp < 0 { Self::WRITTEN } else { OFFSET_VALUE_THAT_EXPIRES },
+            false,
+            self,
+        )
     }
 }
 

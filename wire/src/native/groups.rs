@@ -468,9 +468,7 @@ fn from_offsets(
     flatbuffer.create_vector(&tables)
 }
 
-fn to_offsets(
-    offsets: Option<Tables<'_, schema::GroupOffset<'_>>>,
-) -> Result<Vec<GroupOffset>, BodyError> {
+fn to_offsets(offsets: Option<Tables<'_, schema::GroupOffset<'_>>>) -> Result<Vec<GroupOffset>, BodyError> {
     let found = offsets.map_or(0, |offsets| offsets.len());
     checked_len("offsets", found, limits::GROUP_OFFSETS_PER_MESSAGE_MAX)?;
     let offset = |offset: schema::GroupOffset<'_>| GroupOffset {

@@ -31,9 +31,9 @@ pub use description::{
     DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, PartitionState, Setting,
 };
 pub use groups::{
-    CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply, DeleteGroup, DeleteGroupReply,
-    DescribeGroup, DescribeGroupReply, GroupHeartbeat, GroupHeartbeatReply, GroupMember, GroupOffset,
-    GroupPartitions, ListGroups, ListGroupsReply, ListedGroup,
+    CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply, DeleteGroup,
+    DeleteGroupReply, DescribeGroup, DescribeGroupReply, GroupHeartbeat, GroupHeartbeatReply, GroupMember,
+    GroupOffset, GroupPartitions, ListGroups, ListGroupsReply, ListedGroup,
 };
 pub use metadata::{
     CatalogChanged, Endpoint, Metadata, MetadataReply, PartitionMetadata, ShardEndpoint, TopicMetadata,

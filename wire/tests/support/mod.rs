@@ -222,8 +222,7 @@ fn groups(visitor: &mut impl Visitor) {
     visitor.visit(CommittedOffsets { group: "billing".into() });
     visitor.visit(CommittedOffsetsReply { offsets: vec![offset], ..Default::default() });
     visitor.visit(ListGroups {});
-    let listed =
-        ListedGroup { group: "billing".into(), kind: "consumer".into(), state: "Stable".into() };
+    let listed = ListedGroup { group: "billing".into(), kind: "consumer".into(), state: "Stable".into() };
     visitor.visit(ListGroupsReply { groups: vec![listed], ..Default::default() });
     visitor.visit(DescribeGroup { group: "billing".into() });
     visitor.visit(DescribeGroupReply {

@@ -60,7 +60,8 @@ fn uniform(wishes: &[Wish<'_>]) -> HashMap<String, Parts> {
             readers.entry(*topic).or_default().push(index);
         }
     }
-    let mut dealt = Dealt { parts: wishes.iter().map(|_| Parts::new()).collect(), counts: vec![0; wishes.len()] };
+    let mut dealt =
+        Dealt { parts: wishes.iter().map(|_| Parts::new()).collect(), counts: vec![0; wishes.len()] };
     let mut free: Vec<((Uuid, i32), &[usize])> = Vec::new();
     // What a member had and may still have it keeps, in the first place.
     for ((topic, partitions), readers) in &readers {

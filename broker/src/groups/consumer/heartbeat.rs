@@ -230,6 +230,8 @@ impl Consumer {
         if !is_sure_to_differ && self.seen_revision == topics.revision() {
             return false;
         }
+        // After a start the log says what is shared out, and not by which numbers of partitions.
+        let is_first_look = self.seen_revision == 0 && !self.target.is_empty();
         self.seen_revision = topics.revision();
         let mut seen: BTreeMap<String, SizedTopic> = BTreeMap::new();
         for member in self.members.values() {
@@ -241,9 +243,20 @@ impl Consumer {
                 }
             }
         }
-        let is_other = seen != self.seen;
+        let is_other = if is_first_look { !self.shares_out(&seen) } else { seen != self.seen };
         self.seen = seen;
         is_other
+    }
+
+    /// Whether the target is of exactly these topics and partitions.
+    fn shares_out(&self, topics: &BTreeMap<String, SizedTopic>) -> bool {
+        let mut shared = Parts::new();
+        for (topic, partitions) in self.target.values().flatten() {
+            shared.entry(*topic).or_default().extend(partitions);
+        }
+        let all = topics.values().filter(|(_, partitions)| *partitions > 0);
+        let all: Parts = all.map(|(topic, partitions)| (*topic, (0..*partitions).collect())).collect();
+        shared == all
     }
 
     /// The assignor that most members ask for.

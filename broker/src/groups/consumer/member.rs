@@ -130,12 +130,7 @@ impl ConsumerMember {
     }
 
     /// As it was kept; its session begins anew. What it has stays as it was.
-    pub(super) fn restored(
-        id: String,
-        kept: &ConsumerMemberValue,
-        before: Option<Self>,
-        at: Moment,
-    ) -> Self {
+    pub(super) fn restored(id: String, kept: &ConsumerMemberValue, before: Option<Self>, at: Moment) -> Self {
         let text = |text: &Option<Text>| text.as_ref().map(ToString::to_string);
         Self {
             instance_id: text(&kept.instance_id),

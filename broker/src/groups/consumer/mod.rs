@@ -35,9 +35,7 @@ pub(super) use member::{ConsumerMember, MemberState};
 use super::action::Moment;
 use super::error::GroupError;
 use super::record::{ConsumerRecord, GroupRecord};
-use super::request::{
-    ConsumerDescription, ConsumerMemberDescription, GroupState, MemberName,
-};
+use super::request::{ConsumerDescription, ConsumerMemberDescription, GroupState, MemberName};
 
 /// Partitions by their topics' ids.
 pub(crate) type Parts = BTreeMap<Uuid, BTreeSet<i32>>;
@@ -115,7 +113,9 @@ impl Consumer {
     pub(super) fn check_epoch(&self, member_id: &str, epoch: i32) -> Result<(), GroupError> {
         match self.members.get(member_id) {
             None => Err(GroupError::UnknownMember),
-            Some(member) if member.epoch != epoch => Err(GroupError::StaleMemberEpoch { found: member.epoch }),
+            Some(member) if member.epoch != epoch => {
+                Err(GroupError::StaleMemberEpoch { found: member.epoch })
+            }
             Some(_) => Ok(()),
         }
     }
@@ -133,7 +133,9 @@ impl Consumer {
     /// About what it takes in memory.
     pub(super) fn bytes(&self) -> usize {
         let targets = self.target.values().map(|parts| bytes_of(parts));
-        self.id.len() + targets.sum::<usize>() + self.members.values().map(ConsumerMember::bytes).sum::<usize>()
+        self.id.len()
+            + targets.sum::<usize>()
+            + self.members.values().map(ConsumerMember::bytes).sum::<usize>()
     }
 
     fn record(&self, record: ConsumerRecord) -> GroupRecord {
@@ -195,7 +197,8 @@ impl Consumer {
                     self.instances.insert(instance.to_string(), member_id.clone());
                 }
                 let before = self.members.remove(&member_id);
-                self.members.insert(member_id.clone(), ConsumerMember::restored(member_id, &value, before, at));
+                self.members
+                    .insert(member_id.clone(), ConsumerMember::restored(member_id, &value, before, at));
             }
             ConsumerRecord::Member(member_id, None) => self.take_out(&member_id),
             ConsumerRecord::TargetMember(member_id, Some(value)) => {
@@ -227,11 +230,8 @@ impl Consumer {
 
     /// As it stands, for people.
     pub(super) fn describe(&self, topics: &dyn Topics) -> ConsumerDescription {
-        let names: HashMap<Uuid, String> = self
-            .seen
-            .keys()
-            .filter_map(|name| Some((topics.find(name)?.0, name.clone())))
-            .collect();
+        let names: HashMap<Uuid, String> =
+            self.seen.keys().filter_map(|name| Some((topics.find(name)?.0, name.clone()))).collect();
         let named = |parts: &Parts| -> Vec<(Uuid, String, Vec<i32>)> {
             let one = |(id, partitions): (&Uuid, &BTreeSet<i32>)| {
                 (*id, names.get(id).cloned().unwrap_or_default(), partitions.iter().copied().collect())

@@ -68,14 +68,15 @@ impl Consumer {
     fn taken_by_others(&self, member_id: &str) -> HashSet<(Uuid, i32)> {
         let others = self.members.values().filter(|member| member.id != member_id);
         let parts = others.flat_map(|member| [&member.assigned, &member.revoking]).flatten();
-        parts.flat_map(|(topic, partitions)| partitions.iter().map(|partition| (*topic, *partition))).collect()
+        parts
+            .flat_map(|(topic, partitions)| partitions.iter().map(|partition| (*topic, *partition)))
+            .collect()
     }
 }
 
 pub(super) fn intersects(some: &Parts, others: &Parts) -> bool {
-    some.iter().any(|(topic, partitions)| {
-        others.get(topic).is_some_and(|others| !partitions.is_disjoint(others))
-    })
+    some.iter()
+        .any(|(topic, partitions)| others.get(topic).is_some_and(|others| !partitions.is_disjoint(others)))
 }
 
 /// Whether all of the first is in the second.

@@ -10,7 +10,9 @@ fn all_of(topics: &[(&str, &[i32])]) -> Parts {
     topics
         .iter()
         .filter(|(_, partitions)| !partitions.is_empty())
-        .map(|(name, partitions)| (FewTopics::id(name), partitions.iter().copied().collect::<BTreeSet<i32>>()))
+        .map(|(name, partitions)| {
+            (FewTopics::id(name), partitions.iter().copied().collect::<BTreeSet<i32>>())
+        })
         .collect()
 }
 
@@ -65,7 +67,8 @@ impl World {
 
     /// One heartbeat; what it is told it does, and says so in the next.
     fn beat(&mut self, client: &mut Client) {
-        let heartbeat = ConsumerHeartbeat { owned: Some(client.owned.clone()), ..lives(&client.id, client.epoch) };
+        let heartbeat =
+            ConsumerHeartbeat { owned: Some(client.owned.clone()), ..lives(&client.id, client.epoch) };
         let reply = self.live(heartbeat).unwrap();
         client.epoch = reply.epoch;
         if let Some(assignment) = reply.assignment {
@@ -188,11 +191,8 @@ fn an_epoch_that_is_not_the_members_is_fenced_unless_its_answer_was_lost() {
     assert!(second.epoch > epoch_before);
     // The same question again, as after a lost answer: it is told what it was told.
     let again = ConsumerHeartbeat { owned: Some(owned), ..lives("b", epoch_before) };
-    let again = ConsumerHeartbeat {
-        rebalance_timeout: Some(REBALANCE),
-        topics: Some(vec!["t".to_owned()]),
-        ..again
-    };
+    let again =
+        ConsumerHeartbeat { rebalance_timeout: Some(REBALANCE), topics: Some(vec!["t".to_owned()]), ..again };
     let reply = world.live(again).unwrap();
     assert_eq!((reply.epoch, reply.assignment), (second.epoch, Some(second.owned.clone())));
     assert!(matches!(world.live(lives("b", epoch_before)), Err(GroupError::FencedMemberEpoch { .. })));
@@ -246,7 +246,8 @@ fn a_restarted_broker_knows_who_has_what() {
 #[test]
 fn a_static_member_that_comes_back_has_what_it_had() {
     let mut world = World::new();
-    let with = |heartbeat: ConsumerHeartbeat| ConsumerHeartbeat { instance_id: Some("i".to_owned()), ..heartbeat };
+    let with =
+        |heartbeat: ConsumerHeartbeat| ConsumerHeartbeat { instance_id: Some("i".to_owned()), ..heartbeat };
     let first = world.live(with(enters("a", &["t"]))).unwrap();
     let taken = world.live(with(enters("b", &["t"])));
     assert_eq!(taken.unwrap_err(), GroupError::UnreleasedInstance);

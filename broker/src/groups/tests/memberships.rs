@@ -14,7 +14,11 @@ fn members_that_come_together_share_one_generation() {
     let (first, second) = (world.joined(first), world.joined(second));
     assert_eq!((first.generation, second.generation), (1, 1));
     assert_eq!((first.leader.as_str(), first.members.len()), ("a-1", 2));
-    assert_eq!((second.leader.as_str(), second.members.len()), ("a-1", 0), "the leader alone is told of the others");
+    assert_eq!(
+        (second.leader.as_str(), second.members.len()),
+        ("a-1", 0),
+        "the leader alone is told of the others"
+    );
     assert_eq!(world.state(), GroupState::CompletingRebalance);
     world.sync_all(&[first.member_id, second.member_id], "a-1", 1);
 }
@@ -52,7 +56,10 @@ fn a_member_that_comes_later_makes_the_others_join_again() {
     let (late, again) = (world.joined(late), world.joined(again));
     assert_eq!((late.generation, again.generation), (generation + 1, generation + 1));
     world.sync_all(&[again.member_id, late.member_id], &again.leader, generation + 1);
-    assert_eq!(world.heartbeat(&ids[0], generation), Err(GroupError::IllegalGeneration { found: generation + 1 }));
+    assert_eq!(
+        world.heartbeat(&ids[0], generation),
+        Err(GroupError::IllegalGeneration { found: generation + 1 })
+    );
 }
 
 #[test]
@@ -96,7 +103,9 @@ fn who_leaves_is_out_at_once_and_a_group_without_members_is_empty() {
     world.answer(left).unwrap();
     assert_eq!(world.state(), GroupState::Empty);
     let again = world.ask(leave(&ids[0]));
-    assert!(matches!(world.answer(again), Ok(GroupReply::Left(left)) if left == [Err(GroupError::UnknownMember)]));
+    assert!(
+        matches!(world.answer(again), Ok(GroupReply::Left(left)) if left == [Err(GroupError::UnknownMember)])
+    );
     // A restarted broker knows it as empty, too.
     let mut world = world.restarted();
     assert_eq!(world.state(), GroupState::Empty);
@@ -151,7 +160,10 @@ fn an_assignment_is_told_when_it_is_durable_and_not_before() {
     }));
     assert!(world.take(leads).is_none() && world.take(follows).is_none());
     world.flush();
-    assert_eq!((world.assignment(leads), world.assignment(follows)), (Bytes::new(), Bytes::from_static(b"part")));
+    assert_eq!(
+        (world.assignment(leads), world.assignment(follows)),
+        (Bytes::new(), Bytes::from_static(b"part"))
+    );
 }
 
 #[test]
@@ -316,7 +328,11 @@ fn the_protocol_is_the_favourite_of_most_that_all_know() {
     ];
     world.pass(WAIT * 4);
     for waiter in waiters {
-        assert_eq!(world.joined(waiter).protocol, "range", "sticky is not known to all; two each like the others best");
+        assert_eq!(
+            world.joined(waiter).protocol,
+            "range",
+            "sticky is not known to all; two each like the others best"
+        );
     }
 }
 

@@ -24,7 +24,8 @@ impl World {
     }
 
     fn committed(&mut self, topic: &str) -> Option<i64> {
-        let waiter = self.ask(GroupRequest::Committed(Committed { partitions: Some(vec![at(topic, 0)]), member: None }));
+        let waiter = self
+            .ask(GroupRequest::Committed(Committed { partitions: Some(vec![at(topic, 0)]), member: None }));
         match self.answer(waiter) {
             Ok(GroupReply::Offsets(offsets)) => offsets[0].1.as_ref().map(|offset| offset.offset),
             other => panic!("{other:?}"),
