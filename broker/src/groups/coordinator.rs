@@ -206,7 +206,7 @@ impl Coordinator {
             }
             // Its members have gone: it goes on as the other kind.
             out.write(group.tombstones(), Then::Nothing);
-            group.membership = Membership::Classic(Classic::new(group_id.to_owned(), wait, at));
+            group.membership = Membership::Classic(Box::new(Classic::new(group_id.to_owned(), wait, at)));
         }
         let Membership::Classic(classic) = &mut group.membership else {
             unreachable!("it was just made one")
@@ -307,7 +307,7 @@ impl Coordinator {
             GroupRecord::Group { group, value: Some(value) } => {
                 let wait = self.first_members_wait;
                 let restored = Classic::restored(group.clone(), &value, wait, at);
-                self.enter_group(&group, at).membership = Membership::Classic(restored);
+                self.enter_group(&group, at).membership = Membership::Classic(Box::new(restored));
                 group
             }
             GroupRecord::Group { ref group, value: None }
@@ -349,7 +349,7 @@ impl Coordinator {
             let is_same_kind = matches!(group.membership, Membership::Consumer(_)) == is_consumers;
             if is_same_kind && group.is_empty() {
                 let fresh = Classic::new(group_id.to_owned(), wait, at);
-                group.membership = Membership::Classic(fresh);
+                group.membership = Membership::Classic(Box::new(fresh));
             }
         }
         self.settle(group_id);

@@ -20,7 +20,8 @@ const GROUP_BYTES: usize = 512;
 /// Who assigns: the members themselves, or the coordinator.
 #[derive(Debug)]
 pub(super) enum Membership {
-    Classic(Classic),
+    /// Boxed: it is the larger one.
+    Classic(Box<Classic>),
     Consumer(Consumer),
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Group {
 impl Group {
     /// A group that nobody has joined.
     pub(super) fn new(id: String, first_members_wait: Duration, at: Moment) -> Self {
-        let membership = Membership::Classic(Classic::new(id, first_members_wait, at));
+        let membership = Membership::Classic(Box::new(Classic::new(id, first_members_wait, at)));
         Self { membership, offsets: Offsets::default(), deadline: None, bytes: 0 }
     }
 

@@ -234,7 +234,9 @@ impl GroupPartition {
         for (waiter, answer) in out.answers {
             let waiting = self.waiting.borrow_mut().remove(&waiter);
             // Whose connection is gone needs no answer.
-            drop(waiting.map(|sender| sender.send(answer)));
+            if let Some(sender) = waiting {
+                let _ = sender.send(answer);
+            }
         }
         for write in out.writes {
             self.write(write);
@@ -330,7 +332,7 @@ impl GroupPartition {
             offset = header.base_offset;
             let records = batch::records(&run.slice(range));
             for record in records.map_err(|source| LoadError::Batch { offset, source })? {
-                let record = record.map_err(|source| LoadError::Batch { offset, source: source.into() })?;
+                let record = record.map_err(|source| LoadError::Batch { offset, source })?;
                 let offset = record.offset;
                 let decoded = GroupRecord::decode(record.key, record.value);
                 if let Some(record) = decoded.map_err(|source| LoadError::Record { offset, source })? {

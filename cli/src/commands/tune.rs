@@ -14,7 +14,7 @@ use crate::progress::Progress;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     /// Look at what a broker needs here, and explain each thing; takes the flags of serve
-    Check(CheckArguments),
+    Check(Box<CheckArguments>),
     /// Measure a disk with the broker's own writes, in under a minute
     Disk(DiskArguments),
 }

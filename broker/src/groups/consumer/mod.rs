@@ -132,7 +132,7 @@ impl Consumer {
 
     /// About what it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        let targets = self.target.values().map(|parts| bytes_of(parts));
+        let targets = self.target.values().map(bytes_of);
         self.id.len()
             + targets.sum::<usize>()
             + self.members.values().map(ConsumerMember::bytes).sum::<usize>()
