@@ -57,6 +57,7 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::DiskFull => ErrorCode::StorageFull,
         AppendError::BatchTooLarge { .. } => ErrorCode::BatchTooLarge,
+        AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequence,
         AppendError::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         AppendError::DuplicateSequence { .. } => ErrorCode::DuplicateSequence,

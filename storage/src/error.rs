@@ -12,6 +12,10 @@ pub enum AppendError {
     DiskFull,
     #[error("batch of {bytes} bytes is larger than the topic's max.message.bytes of {bytes_max}")]
     BatchTooLarge { bytes: u64, bytes_max: u32 },
+    #[error(
+        "a record's time, {timestamp_ms}, is further from now ({now_ms}) than the topic's message.timestamp settings allow"
+    )]
+    InvalidTimestamp { timestamp_ms: i64, now_ms: i64 },
     #[error("sequence {found} of producer {producer_id} follows a gap: expected {expected}")]
     OutOfOrderSequence { producer_id: i64, expected: i32, found: i32 },
     #[error("producer {producer_id} was fenced: epoch {found} is older than {current}")]

@@ -50,6 +50,11 @@ pub struct LogSettings {
     pub retention_bytes: Option<u64>,
     /// A segment whose first batch is older is closed and the next begun (`segment.ms`).
     pub segment_ms: Option<i64>,
+    /// The broker gives records their time (`message.timestamp.type`).
+    pub log_append_time: bool,
+    /// Else: how far a record's time may lie before and after now (`message.timestamp.before.max.ms`, `.after.max.ms`).
+    pub timestamp_before_ms_max: Option<i64>,
+    pub timestamp_after_ms_max: Option<i64>,
 }
 
 impl Default for LogSettings {
@@ -60,6 +65,9 @@ impl Default for LogSettings {
             retention_ms: None,
             retention_bytes: None,
             segment_ms: None,
+            log_append_time: false,
+            timestamp_before_ms_max: None,
+            timestamp_after_ms_max: None,
         }
     }
 }

@@ -45,6 +45,14 @@ pub(super) const SEGMENT_MS: &str = "segment.ms";
 /// `cleanup.policy`: only with `delete` in it is anything deleted.
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
 
+/// `message.timestamp.type`: whose time a record has.
+pub const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+/// Its value for the broker's.
+pub const LOG_APPEND_TIME: &str = "LogAppendTime";
+/// How far a producer's time may lie before now, and after it.
+pub const TIMESTAMP_BEFORE_MS_MAX: &str = "message.timestamp.before.max.ms";
+pub const TIMESTAMP_AFTER_MS_MAX: &str = "message.timestamp.after.max.ms";
+
 /// The longest value kept: `cleanup.policy` with all its words takes 14 bytes, the longest number 20.
 const SETTING_VALUE_BYTES_MAX: usize = 256;
 
@@ -84,9 +92,9 @@ pub const SETTINGS: &[SettingRule] = &[
     number("index.interval.bytes", 0, i32::MAX as i64, "4096", false),
     number("max.compaction.lag.ms", 1, MAX, "9223372036854775807", false),
     number(MAX_MESSAGE_BYTES, 1_024, wire::limits::BATCH_BYTES_MAX as i64, "8388608", true),
-    number("message.timestamp.after.max.ms", 0, MAX, "3600000", false),
-    number("message.timestamp.before.max.ms", 0, MAX, "9223372036854775807", false),
-    word("message.timestamp.type", &["CreateTime", "LogAppendTime"], "CreateTime", false),
+    number(TIMESTAMP_AFTER_MS_MAX, 0, MAX, "3600000", true),
+    number(TIMESTAMP_BEFORE_MS_MAX, 0, MAX, "9223372036854775807", true),
+    word(TIMESTAMP_TYPE, &["CreateTime", LOG_APPEND_TIME], "CreateTime", true),
     SettingRule {
         name: "min.cleanable.dirty.ratio",
         range: SettingRange::Ratio,

@@ -47,6 +47,7 @@ impl Topic {
 
     /// What the storage is told.
     pub fn log_settings(&self) -> LogSettings {
+        let timestamps = settings::rule(settings::TIMESTAMP_TYPE).expect("the table has one");
         let policy = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
         let deletes = self.setting(policy).split(',').any(|word| word.trim() == "delete");
         LogSettings {
@@ -55,6 +56,9 @@ impl Topic {
             retention_ms: Some(self.number(settings::RETENTION_MS)).filter(|ms| deletes && *ms >= 0),
             retention_bytes: u64::try_from(self.number(settings::RETENTION_BYTES)).ok().filter(|_| deletes),
             segment_ms: Some(self.number(settings::SEGMENT_MS)),
+            log_append_time: self.setting(timestamps) == settings::LOG_APPEND_TIME,
+            timestamp_before_ms_max: Some(self.number(settings::TIMESTAMP_BEFORE_MS_MAX)),
+            timestamp_after_ms_max: Some(self.number(settings::TIMESTAMP_AFTER_MS_MAX)),
         }
     }
 

@@ -18,7 +18,7 @@
 //! | `group` | one group: its membership, of either kind, and its offsets |
 //! | `classic`, `joining`, `rebalance`, `member` | a group whose members assign |
 //! | `consumer` | a group whose partitions the coordinator assigns (KIP-848) |
-//! | `offsets` | what a group has committed |
+//! | `offsets`, `outside` | what a group has committed; how it is told and forgotten |
 //! | `record` | what is kept, in Kafka's own format |
 //! | `request`, `error`, `action` | what goes in, what comes out |
 //!
@@ -38,6 +38,7 @@ mod joining;
 mod keeper;
 mod member;
 mod offsets;
+mod outside;
 mod partition;
 mod rebalance;
 mod record;

@@ -6,6 +6,7 @@ use super::action::{Actions, Moment, Then};
 use super::classic::{Classic, FirstMembers, State};
 use super::error::GroupError;
 use super::request::{GroupReply, Leaving};
+use crate::limits;
 
 impl Classic {
     /// Somebody came, went, or changed: everybody joins anew.
@@ -64,8 +65,8 @@ impl Classic {
             return;
         }
         if !self.elect_leader() {
-            // Only static members are left, and none has joined: their sessions end first.
-            let complete_at = at.now + self.longest_rebalance();
+            // Only static members are left, and none has joined: their sessions end first. A time of nothing would never pass.
+            let complete_at = at.now + self.longest_rebalance().max(limits::SESSION_TIMEOUT_MIN);
             self.state = State::Preparing { complete_at, first: None };
             return;
         }

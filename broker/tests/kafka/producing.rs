@@ -232,3 +232,44 @@ fn zstd_comes_in_versions_that_know_it() {
     }
     broker.stop();
 }
+
+#[test]
+fn a_topic_says_whose_time_records_have_and_how_far_it_may_be_from_now() {
+    let data = DataFolder::new("kafka-timestamps");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("theirs", 1);
+    let ours = kafka::CreatableTopic {
+        name: "ours".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: vec![kafka::CreatableTopicConfig {
+            name: "message.timestamp.type".into(),
+            value: Some("LogAppendTime".into()),
+        }],
+        ..Default::default()
+    };
+    let request = kafka::CreateTopicsRequest { topics: vec![ours], ..Default::default() };
+    assert_eq!(client.ask::<kafka::CreateTopics>(7, &request).topics[0].error_code, 0);
+    let now_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let at = |timestamp_ms| {
+        let mut builder = BatchBuilder::new(Compression::Lz4);
+        builder.append(&RecordRef { timestamp_ms, value: Some(b"x"), ..Default::default() }).unwrap();
+        builder.finish(ProducerStamp::NONE).unwrap()
+    };
+    const HOUR_MS: i64 = 3_600_000;
+    let answer = client.ask::<kafka::Produce>(9, &produce_to("theirs", 0, at(now_ms + 2 * HOUR_MS)));
+    assert_eq!(produced(&answer).0, ErrorCode::InvalidTimestamp, "Kafka's default is one hour");
+    let answer = client.ask::<kafka::Produce>(9, &produce_to("theirs", 0, at(now_ms + HOUR_MS / 2)));
+    assert_eq!(produced(&answer), (ErrorCode::None, 0));
+    assert_eq!(answer.topics[0].partitions[0].log_append_time_ms, -1);
+    let answer = client.ask::<kafka::Produce>(9, &produce_to("ours", 0, at(5)));
+    assert_eq!(produced(&answer), (ErrorCode::None, 0));
+    let append_time_ms = answer.topics[0].partitions[0].log_append_time_ms;
+    assert!(append_time_ms >= now_ms, "{append_time_ms}");
+    let (_, batches) = fetched(&client.ask::<kafka::Fetch>(11, &fetch_from("ours", 0, 0)));
+    let record = wire::batch::records(&batches).unwrap().next().unwrap().unwrap();
+    assert_eq!(record.timestamp_ms, append_time_ms);
+    broker.stop();
+}

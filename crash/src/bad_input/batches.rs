@@ -127,7 +127,12 @@ fn batch() -> Result<Bytes> {
 pub(super) fn batch_of(values: &[&str]) -> Result<Bytes> {
     let mut builder = BatchBuilder::new(Compression::None);
     for value in values {
-        let record = RecordRef { timestamp_ms: 1, key: None, value: Some(value.as_bytes()), headers: &[] };
+        let record = RecordRef {
+            timestamp_ms: crate::clock::wall_ms(),
+            key: None,
+            value: Some(value.as_bytes()),
+            headers: &[],
+        };
         builder.append(&record)?;
     }
     Ok(builder.finish(ProducerStamp::NONE)?)

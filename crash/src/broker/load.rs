@@ -21,7 +21,7 @@ use wire::native::Produce;
 
 use super::connection::Connection;
 use super::producing::{Outcome, Producing, Refusal};
-use crate::clock::now_ns;
+use crate::clock::{now_ns, wall_ms};
 use crate::seed::Seed;
 
 const IN_FLIGHT_MAX: usize = 16;
@@ -295,8 +295,7 @@ impl<'a> Producer<'a> {
             let bytes = if large { 300_000 + self.seed.below(700_000) } else { self.seed.below(2000) };
             let value = value(self.number, self.next_sequence, bytes as usize);
             self.next_sequence += 1;
-            let record =
-                RecordRef { timestamp_ms: 1_700_000_000_000, key: None, value: Some(&value), headers: &[] };
+            let record = RecordRef { timestamp_ms: wall_ms(), key: None, value: Some(&value), headers: &[] };
             builder.append(&record)?;
         }
         let (producer_epoch, next) = self.next_stamp.entry(place).or_default();

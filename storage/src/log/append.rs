@@ -13,12 +13,10 @@ use wire::batch::BatchHeader;
 use crate::ack::{AckQueue, Appended};
 use crate::error::AppendError;
 use crate::log::state::{LogState, Pending, Waiting};
+use crate::log::timestamps::{self, NO_APPEND_TIME};
 use crate::log::{Log, LogInner};
 use crate::producers::Verdict;
 use crate::stats;
-
-/// The timestamps of a batch stay the producer's.
-const NO_APPEND_TIME: i64 = -1;
 
 /// What came of trying to place a batch.
 pub(crate) enum Placed {
@@ -31,16 +29,21 @@ pub(crate) enum Placed {
 impl Log {
     /// Appends one validated batch. Never blocks: the outcome comes through `acks` with `token`, successes of one log in
     /// the order of the appends. The caller minds [`crate::Store::has_room`].
-    pub fn append(&self, batch: Bytes, header: BatchHeader, acks: &AckQueue, token: u64) {
+    pub fn append(&self, batch: Bytes, mut header: BatchHeader, acks: &AckQueue, token: u64) {
         let inner = &self.inner;
         let refusal = inner.shard.refusal().or_else(|| inner.state.borrow().refusal());
         if let Some(error) = refusal.or_else(|| too_large(&inner.state.borrow(), &batch)) {
             acks.push(token, Err(error));
             return;
         }
+        let timed = timestamps::timed(&inner.state.borrow().settings, batch, &mut header, clock::wall_ms());
+        let (batch, append_time_ms) = match timed {
+            Ok(timed) => timed,
+            Err(error) => return acks.push(token, Err(error)),
+        };
         inner.shard.pending_grew(batch.len());
         inner.shard.last_append.set(clock::now());
-        let waiting = Waiting { bytes: batch, header, acks: acks.clone(), token };
+        let waiting = Waiting { bytes: batch, header, acks: acks.clone(), token, append_time_ms };
         let must_wait = {
             let state = inner.state.borrow();
             state.preparing || !state.waiting.is_empty()
@@ -160,6 +163,7 @@ impl LogState {
             bytes: waiting.bytes,
             acks: waiting.acks,
             token: waiting.token,
+            append_time_ms: waiting.append_time_ms,
         }
     }
 
@@ -175,6 +179,8 @@ impl LogState {
             next_offset: base_offset + i64::from(waiting.header.last_offset_delta) + 1,
             acks: waiting.acks,
             token: waiting.token,
+            // It has the first one's time, which nobody remembers.
+            append_time_ms: NO_APPEND_TIME,
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod segment;
 pub(crate) mod stage;
 pub(crate) mod start;
 pub(crate) mod state;
+mod timestamps;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

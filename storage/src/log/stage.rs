@@ -181,7 +181,10 @@ impl LogState {
 impl LogInner {
     pub(crate) fn acknowledge(&self, batch: &Pending) {
         self.shard.pending_fell(batch.length);
-        batch.acks.push(batch.token, Ok(Appended { base_offset: batch.base_offset, log_append_time_ms: -1 }));
+        batch.acks.push(
+            batch.token,
+            Ok(Appended { base_offset: batch.base_offset, log_append_time_ms: batch.append_time_ms }),
+        );
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Pending {
     pub(crate) next_offset: i64,
     pub(crate) acks: AckQueue,
     pub(crate) token: u64,
+    /// -1 where the producer gave the times.
+    pub(crate) append_time_ms: i64,
 }
 
 /// A batch that has no place yet: the log is being opened, extended or rolled.
@@ -37,6 +39,7 @@ pub(crate) struct Waiting {
     pub(crate) header: BatchHeader,
     pub(crate) acks: AckQueue,
     pub(crate) token: u64,
+    pub(crate) append_time_ms: i64,
 }
 
 /// A run of the log's bytes in memory.

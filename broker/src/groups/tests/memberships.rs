@@ -301,6 +301,25 @@ fn static_members_alone_keep_their_group_until_their_sessions_end() {
     assert_eq!(world.state(), GroupState::Empty);
 }
 
+/// The coordinator looked at such a group again and again, and at nothing else.
+#[test]
+fn a_static_member_that_gives_a_rebalance_no_time_does_not_stop_the_others() {
+    let mut world = World::new();
+    let hasty = |join: Join| GroupRequest::Join(Join { rebalance_timeout: Duration::ZERO, ..join });
+    let joined = world.ask(hasty(static_member("a")));
+    world.pass(WAIT);
+    let joined = world.joined(joined);
+    let synced = world.sync(&joined.member_id, 1, &[(&joined.member_id, "all")]);
+    world.answer(synced).unwrap();
+    let other = world.ask(hasty(static_member("b")));
+    let leaving = Leaving { member_id: String::new(), instance_id: Some("b".to_owned()) };
+    let left = world.ask(GroupRequest::Leave(vec![leaving]));
+    world.answer(left).unwrap();
+    assert_eq!(world.refused(other), GroupError::UnknownMember);
+    world.pass(SESSION * 3);
+    assert_eq!(world.state(), GroupState::Empty);
+}
+
 #[test]
 fn members_that_cannot_understand_each_other_do_not_meet() {
     let (mut world, _, _) = World::stable(&["a"]);

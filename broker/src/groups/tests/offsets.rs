@@ -81,7 +81,8 @@ fn members_commit_in_their_generation_and_nobody_else_does() {
     world.flush();
     world.answer(good).unwrap();
     let again = world.ask(old_member(&ids[0]));
-    (world.joined(late), world.joined(again));
+    world.joined(late);
+    world.joined(again);
     let early = world.commit_as(member(&ids[0], generation + 1), "t", 3);
     assert_eq!(world.refused(early), GroupError::RebalanceInProgress);
     assert_eq!(world.committed("t"), Some(2));
