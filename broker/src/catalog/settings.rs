@@ -46,12 +46,12 @@ pub(super) const SEGMENT_MS: &str = "segment.ms";
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// `message.timestamp.type`: whose time a record has.
-pub const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+pub(super) const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 /// Its value for the broker's.
-pub const LOG_APPEND_TIME: &str = "LogAppendTime";
+pub(super) const LOG_APPEND_TIME: &str = "LogAppendTime";
 /// How far a producer's time may lie before now, and after it.
-pub const TIMESTAMP_BEFORE_MS_MAX: &str = "message.timestamp.before.max.ms";
-pub const TIMESTAMP_AFTER_MS_MAX: &str = "message.timestamp.after.max.ms";
+pub(super) const TIMESTAMP_BEFORE_MS_MAX: &str = "message.timestamp.before.max.ms";
+pub(super) const TIMESTAMP_AFTER_MS_MAX: &str = "message.timestamp.after.max.ms";
 
 /// The longest value kept: `cleanup.policy` with all its words takes 14 bytes, the longest number 20.
 const SETTING_VALUE_BYTES_MAX: usize = 256;
