@@ -131,6 +131,8 @@ pub const FIRST_MEMBERS_WAIT: Duration = Duration::from_secs(3);
 /// A member's session, as Kafka bounds it.
 pub const SESSION_TIMEOUT_MIN: Duration = Duration::from_secs(6);
 pub const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(30 * 60);
+/// The least time that a classic group's members have to join, whatever they say.
+pub const REBALANCE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The session of a member whose partitions the coordinator assigns, and how often it says that it lives: Kafka's defaults.
 pub const CONSUMER_SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 pub const CONSUMER_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);

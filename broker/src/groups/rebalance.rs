@@ -34,8 +34,10 @@ impl Classic {
         self.complete_if_all_joined(at, out);
     }
 
+    /// Never nothing: such a time would be over again and again.
     fn longest_rebalance(&self) -> Duration {
-        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
+        let longest = self.members.values().map(|member| member.rebalance_timeout).max();
+        longest.unwrap_or_default().max(limits::REBALANCE_TIMEOUT_MIN)
     }
 
     fn complete_if_all_joined(&mut self, at: Moment, out: &mut Actions) {
@@ -65,8 +67,8 @@ impl Classic {
             return;
         }
         if !self.elect_leader() {
-            // Only static members are left, and none has joined: their sessions end first. A time of nothing would never pass.
-            let complete_at = at.now + self.longest_rebalance().max(limits::SESSION_TIMEOUT_MIN);
+            // Only static members are left, and none has joined: their sessions end first.
+            let complete_at = at.now + self.longest_rebalance();
             self.state = State::Preparing { complete_at, first: None };
             return;
         }
