@@ -13,14 +13,16 @@ use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::machine::SHARED;
+use super::members::GroupLedger;
 use super::plan::Plan;
-use super::{consuming, producing, topics};
+use super::{consuming, members, producing, topics};
 
 /// What the clients and the test outside share.
 #[derive(Clone)]
 pub(super) struct Outside {
     pub(super) plan: Rc<Plan>,
     pub(super) ledger: Rc<RefCell<Ledger>>,
+    pub(super) groups: Rc<RefCell<GroupLedger>>,
     /// Set once: nothing new is begun, what was begun is brought to its end.
     pub(super) is_over: Rc<Cell<bool>>,
     /// Producers and makers of topics that are not done.
@@ -34,6 +36,7 @@ impl Outside {
         Outside {
             plan: Rc::new(plan),
             ledger: Rc::default(),
+            groups: Rc::default(),
             is_over: Rc::default(),
             writing: Rc::default(),
             reading: Rc::default(),
@@ -56,6 +59,9 @@ impl Outside {
         }
         for _ in 0..self.plan.consumers {
             Outside::add(&self.reading, consuming::live(self.clone()));
+        }
+        for _ in 0..self.plan.members {
+            Outside::add(&self.reading, members::live(self.clone()));
         }
     }
 
@@ -92,10 +98,13 @@ impl Outside {
     }
 }
 
-/// Every topic with its id and its number of partitions.
+/// Every topic that clients made, with its id and its number of partitions.
 pub(super) async fn list_topics(client: &Client) -> Result<Vec<(Uuid, String, u32)>, ClientError> {
     let reply = client.admin().metadata().await?;
-    let topics = reply.topics.into_iter().filter(|topic| topic.code == ErrorCode::None);
+    let is_ours = |topic: &wire::native::TopicMetadata| {
+        topic.code == ErrorCode::None && topic.name != "__consumer_offsets"
+    };
+    let topics = reply.topics.into_iter().filter(is_ours);
     Ok(topics.map(|topic| (topic.id, topic.name, topic.partitions.len() as u32)).collect())
 }
 

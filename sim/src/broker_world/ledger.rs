@@ -146,6 +146,11 @@ impl Ledger {
         last.map_or(0, |(offset, _)| offset + 1)
     }
 
+    /// The end of each partition that something is certain of.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (Place, i64)> {
+        self.partitions.keys().map(|place| (*place, self.end(*place))).filter(|(_, end)| *end > 0)
+    }
+
     /// To be noted before a question whose answer names topics.
     pub(super) fn now(&self) -> Moment {
         self.now

@@ -10,6 +10,7 @@
 //! | `machine` | the broker's machine: started, stopped, killed, cut off from power |
 //! | `clients` | the other machine: who lives there, what they share, when they are done |
 //! | `producing`, `consuming`, `topics` | the clients |
+//! | `members` | members of a consumer group, and what the group was given and promised |
 //! | `ledger` | what was sent, answered and seen: the judge |
 //! | `voice` | the broker's log, where a seed is replayed |
 //! | `run` | one seed from its first start to the last verdict |
@@ -18,6 +19,7 @@ mod clients;
 mod consuming;
 mod ledger;
 mod machine;
+mod members;
 mod plan;
 mod producing;
 mod run;

@@ -12,6 +12,8 @@ pub struct Plan {
     pub value_bytes_max: u64,
     pub producers: u32,
     pub consumers: u32,
+    /// Of one consumer group, where topics stay.
+    pub members: u32,
     /// Records that one producer sends before it makes place for the next.
     pub records_per_producer: u64,
     pub crashes: Crashes,
@@ -43,12 +45,14 @@ impl Plan {
         let same = draw(3) == 0;
         let shards = (0..lives).map(|_| if same || draw(2) == 0 { 2 } else { 1 + draw(3) as u16 }).collect();
         let large = draw(4) == 0;
+        let topics_change = draw(2) == 0;
         Plan {
             shards,
             ring_file_bytes: if large { 256 << 10 } else { 64 << 10 },
             value_bytes_max: if large { 40_000 } else { 4_000 },
             producers: 1 + draw(3) as u32,
             consumers: 1 + draw(2) as u32,
+            members: if topics_change { 0 } else { draw(4) as u32 },
             records_per_producer: 10 + draw(60),
             crashes: match draw(4) {
                 0 => Crashes::Kill,
@@ -56,7 +60,7 @@ impl Plan {
                 _ => Crashes::Any,
             },
             disasters: draw(3) > 0,
-            topics_change: draw(2) == 0,
+            topics_change,
             lying_disk: false,
         }
     }
