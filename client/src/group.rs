@@ -91,10 +91,10 @@ pub struct GroupConsumer {
     assigned: BTreeMap<String, BTreeSet<u32>>,
     consumers: BTreeMap<String, Consumer>,
     /// Where reading a partition begins.
-    begins: HashMap<Place, StartAt>,
+    begins: BTreeMap<Place, StartAt>,
     /// The offset after the last record delivered.
-    delivered: HashMap<Place, i64>,
-    committed: HashMap<Place, i64>,
+    delivered: BTreeMap<Place, i64>,
+    committed: BTreeMap<Place, i64>,
     /// What the broker gave last, until it is taken.
     given: Option<Vec<GroupPartitions>>,
     names: HashMap<Uuid, String>,
@@ -126,9 +126,9 @@ impl GroupConsumer {
             epoch: 0,
             assigned: BTreeMap::new(),
             consumers: BTreeMap::new(),
-            begins: HashMap::new(),
-            delivered: HashMap::new(),
-            committed: HashMap::new(),
+            begins: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            committed: BTreeMap::new(),
             given: None,
             names: HashMap::new(),
             beat: None,

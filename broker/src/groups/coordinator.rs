@@ -6,7 +6,7 @@
 //! - Read back from its records a coordinator tells the same offsets, and knows the members of the last durable assignment.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl GroupMemory {
 
 /// See the module.
 pub(crate) struct Coordinator {
-    groups: HashMap<String, Group>,
+    groups: BTreeMap<String, Group>,
     deadlines: BTreeSet<(Instant, String)>,
     /// When offsets are looked over for those that nobody needs any more.
     look_over_at: Instant,
@@ -68,7 +68,7 @@ impl Coordinator {
         at: Moment,
     ) -> Self {
         Self {
-            groups: HashMap::new(),
+            groups: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             look_over_at: at.now + limits::OFFSETS_LOOKED_OVER_EVERY,
             first_members_wait,

@@ -23,14 +23,14 @@ pub(super) struct Wish<'a> {
 }
 
 /// Assigns by the assignor of this name, or by the default.
-pub(super) fn assign(assignor: &str, wishes: &[Wish<'_>]) -> HashMap<String, Parts> {
+pub(super) fn assign(assignor: &str, wishes: &[Wish<'_>]) -> BTreeMap<String, Parts> {
     match assignor {
         "range" => range(wishes),
         _ => uniform(wishes),
     }
 }
 
-fn range(wishes: &[Wish<'_>]) -> HashMap<String, Parts> {
+fn range(wishes: &[Wish<'_>]) -> BTreeMap<String, Parts> {
     let mut readers: BTreeMap<SizedTopic, Vec<usize>> = BTreeMap::new();
     for (index, wish) in wishes.iter().enumerate() {
         for topic in &wish.topics {
@@ -53,7 +53,7 @@ fn range(wishes: &[Wish<'_>]) -> HashMap<String, Parts> {
     named(wishes, parts)
 }
 
-fn uniform(wishes: &[Wish<'_>]) -> HashMap<String, Parts> {
+fn uniform(wishes: &[Wish<'_>]) -> BTreeMap<String, Parts> {
     let mut readers: BTreeMap<SizedTopic, Vec<usize>> = BTreeMap::new();
     for (index, wish) in wishes.iter().enumerate() {
         for topic in &wish.topics {
@@ -139,7 +139,7 @@ impl Dealt {
     }
 }
 
-fn named(wishes: &[Wish<'_>], parts: Vec<Parts>) -> HashMap<String, Parts> {
+fn named(wishes: &[Wish<'_>], parts: Vec<Parts>) -> BTreeMap<String, Parts> {
     wishes.iter().zip(parts).map(|(wish, parts)| (wish.member_id.to_owned(), parts)).collect()
 }
 
@@ -153,14 +153,14 @@ mod tests {
         (Uuid::from_u128(number), partitions)
     }
 
-    fn sizes(assigned: &HashMap<String, Parts>) -> Vec<usize> {
+    fn sizes(assigned: &BTreeMap<String, Parts>) -> Vec<usize> {
         let mut sizes: Vec<usize> =
             assigned.values().map(|parts| parts.values().map(BTreeSet::len).sum()).collect();
         sizes.sort_unstable();
         sizes
     }
 
-    fn check_whole(assigned: &HashMap<String, Parts>, topics: &[SizedTopic]) {
+    fn check_whole(assigned: &BTreeMap<String, Parts>, topics: &[SizedTopic]) {
         for (id, partitions) in topics {
             let mut all: Vec<i32> =
                 assigned.values().filter_map(|parts| parts.get(id)).flatten().copied().collect();
@@ -172,7 +172,7 @@ mod tests {
     fn wishes<'a>(
         names: &'a [&'a str],
         topics: &[SizedTopic],
-        before: &'a HashMap<String, Parts>,
+        before: &'a BTreeMap<String, Parts>,
     ) -> Vec<Wish<'a>> {
         let wish =
             |name: &&'a str| Wish { member_id: name, topics: topics.to_vec(), before: before.get(*name) };
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn range_gives_the_same_numbers_of_each_topic_to_the_same_member() {
         let topics = [topic(1, 5), topic(2, 5)];
-        let none = HashMap::new();
+        let none = BTreeMap::new();
         let assigned = assign("range", &wishes(&["a", "b"], &topics, &none));
         check_whole(&assigned, &topics);
         for (id, _) in topics {
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn uniform_is_even_and_moves_no_more_than_it_must() {
         let topics = [topic(1, 7), topic(2, 5)];
-        let none = HashMap::new();
+        let none = BTreeMap::new();
         let two = assign("uniform", &wishes(&["a", "b"], &topics, &none));
         check_whole(&two, &topics);
         assert_eq!(sizes(&two), [6, 6]);
@@ -236,7 +236,7 @@ mod tests {
     fn a_partition_that_two_had_is_given_to_one() {
         let topics = [topic(1, 1)];
         let parts = Parts::from([(topics[0].0, BTreeSet::from([0]))]);
-        let before = HashMap::from([("a".to_owned(), parts.clone()), ("b".to_owned(), parts)]);
+        let before = BTreeMap::from([("a".to_owned(), parts.clone()), ("b".to_owned(), parts)]);
         check_whole(&assign("uniform", &wishes(&["a", "b"], &topics, &before)), &topics);
     }
 }

@@ -1,6 +1,6 @@
 //! The one request of a consumer group's members: they enter, live, say what they have, hear what they are to have, and leave.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::assignors::{self, ASSIGNORS, SizedTopic, Wish};
 use super::member::{AWAY, ConsumerMember, MemberState, Pattern};
@@ -286,7 +286,7 @@ impl Consumer {
                 before: self.target.get(&member.id),
             })
             .collect();
-        let target: HashMap<String, Parts> = assignors::assign(self.assignor(), &wishes);
+        let target: BTreeMap<String, Parts> = assignors::assign(self.assignor(), &wishes);
         let mut records = Vec::new();
         for (member_id, parts) in &target {
             if self.target.get(member_id) != Some(parts) {

@@ -59,7 +59,7 @@ pub(super) struct Consumer {
     pub(super) epoch: i32,
     /// Of which the target is.
     target_epoch: i32,
-    target: HashMap<String, Parts>,
+    target: BTreeMap<String, Parts>,
     pub(super) members: BTreeMap<String, ConsumerMember>,
     /// Static members by the name that outlives their sessions.
     instances: HashMap<String, String>,
@@ -76,7 +76,7 @@ impl Consumer {
             id,
             epoch: 0,
             target_epoch: 0,
-            target: HashMap::new(),
+            target: BTreeMap::new(),
             members: BTreeMap::new(),
             instances: HashMap::new(),
             seen: BTreeMap::new(),
