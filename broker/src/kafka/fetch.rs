@@ -41,6 +41,11 @@ const PARTITIONS_FREE: usize = 16;
 /// How long a fetch waits that has no memory to wait with: its client asks again, and not at once.
 const WAIT_WITHOUT_MEMORY: Duration = Duration::from_millis(100);
 
+/// Long waits end at a multiple of this...
+const TICK: Duration = Duration::from_millis(25);
+/// ... when they are so many times as long: then it is a small part of them.
+const TICKS_WAITED_MIN: u32 = 10;
+
 /// One partition of a fetch.
 struct Wanted {
     partition: PartitionName,
@@ -85,7 +90,7 @@ pub(super) async fn fetch(
         // Counted there from now on.
         held = None;
     }
-    let deadline = clock::now() + wait.min(limits::FETCH_WAIT_MAX);
+    let deadline = end_of_wait(clock::now(), wait.min(limits::FETCH_WAIT_MAX));
     let (mut topics, mut wanted) = open(connection, call, &request);
     let whole = topics.iter().flat_map(|topic| &topic.partitions);
     let is_refused = whole.filter(|partition| partition.error_code != 0).count() > 0;
@@ -102,6 +107,17 @@ pub(super) async fn fetch(
     let response = FetchResponse { topics, ..Default::default() };
     let frame = encode_response::<kafka::Fetch>(call.version, call.correlation_id, &response);
     Answer::with_batches(frame, pass.runs, outgoing)
+}
+
+/// When a fetch that finds nothing is answered: at most a tick before its time, so that those of many idle consumers are
+/// answered by one wake-up, and ask again about together.
+fn end_of_wait(now: Instant, wait: Duration) -> Instant {
+    let end = now + wait;
+    if wait < TICKS_WAITED_MIN * TICK {
+        return end;
+    }
+    let tick = TICK.as_nanos() as u64;
+    Instant::from_nanos(end.as_nanos() / tick * tick)
 }
 
 fn answer_of(call: &Call<'_>, response: &FetchResponse) -> Answer {
@@ -260,5 +276,24 @@ fn keep_readers(connection: &Connection, wanted: Vec<Wanted>) {
             readers.clear();
         }
         readers.insert(partition, reader);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_waits_end_together_and_never_late() {
+        let now = Instant::from_nanos(1_234_567_890);
+        let milliseconds = Duration::from_millis;
+        assert_eq!(end_of_wait(now, milliseconds(100)), now + milliseconds(100));
+        let ends: Vec<Instant> =
+            (0..20).map(|late| end_of_wait(now + milliseconds(late), milliseconds(500))).collect();
+        assert!(ends.iter().zip(0..).all(|(end, late)| *end <= now + milliseconds(late + 500)));
+        assert!(ends.iter().zip(0..).all(|(end, late)| *end + TICK > now + milliseconds(late + 500)));
+        let mut together = ends;
+        together.dedup();
+        assert!(together.len() <= 2, "{together:?}");
     }
 }
