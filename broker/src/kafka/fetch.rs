@@ -109,7 +109,7 @@ pub(super) async fn fetch(
     Answer::with_batches(frame, pass.runs, outgoing)
 }
 
-/// When a fetch that finds nothing is answered: at most a tick before its time, so that those of many idle consumers are
+/// When a fetch that finds nothing is answered: at most a tick after its time, so that those of many idle consumers are
 /// answered by one wake-up, and ask again about together.
 fn end_of_wait(now: Instant, wait: Duration) -> Instant {
     let end = now + wait;
@@ -117,7 +117,7 @@ fn end_of_wait(now: Instant, wait: Duration) -> Instant {
         return end;
     }
     let tick = TICK.as_nanos() as u64;
-    Instant::from_nanos(end.as_nanos() / tick * tick)
+    Instant::from_nanos(end.as_nanos().div_ceil(tick).saturating_mul(tick))
 }
 
 fn answer_of(call: &Call<'_>, response: &FetchResponse) -> Answer {
@@ -284,14 +284,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_waits_end_together_and_never_late() {
+    fn long_waits_end_together_and_never_early() {
         let now = Instant::from_nanos(1_234_567_890);
         let milliseconds = Duration::from_millis;
         assert_eq!(end_of_wait(now, milliseconds(100)), now + milliseconds(100));
         let ends: Vec<Instant> =
             (0..20).map(|late| end_of_wait(now + milliseconds(late), milliseconds(500))).collect();
-        assert!(ends.iter().zip(0..).all(|(end, late)| *end <= now + milliseconds(late + 500)));
-        assert!(ends.iter().zip(0..).all(|(end, late)| *end + TICK > now + milliseconds(late + 500)));
+        assert!(ends.iter().zip(0..).all(|(end, late)| *end >= now + milliseconds(late + 500)));
+        assert!(ends.iter().zip(0..).all(|(end, late)| *end < now + milliseconds(late + 500) + TICK));
         let mut together = ends;
         together.dedup();
         assert!(together.len() <= 2, "{together:?}");
