@@ -253,7 +253,7 @@ impl Shown {
         *self.0.lock().expect("nobody panics with it") = Some(Progress::start(text));
     }
 
-    /// Without waiting for the thread, which a stalled stderr may hold.
+    /// Without waiting for long for the thread, which a stalled stderr may hold.
     fn end(&self) {
         if let Some(progress) = self.0.lock().expect("nobody panics with it").take() {
             progress.end();
