@@ -100,7 +100,7 @@ fn provoke(broker: &Broker, count: usize) {
 #[test]
 fn a_stderr_that_is_closed_or_that_nobody_reads_disturbs_no_broker() {
     for stderr in ["closed", "stalled"] {
-        let folder = Folder::new(&format!("output-{stderr}"));
+        let folder = Folder::new(&format!("output-stderr-{stderr}"));
         let (reader, writer) = std::io::pipe().unwrap();
         let reader = if stderr == "closed" { None } else { Some(reader) };
         // Debug says a line for each connection that is refused.

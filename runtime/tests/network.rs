@@ -138,6 +138,26 @@ fn shards_share_a_port_and_the_check_before_tells_that_it_is_taken() {
     });
 }
 
+/// A broker that stops or is killed closes its clients' connections first: its side of them stays in the kernel until
+/// the clients close theirs, and for a minute after that.
+#[test]
+fn a_port_is_free_although_connections_of_an_earlier_listener_linger() {
+    on_one_shard(|| async {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        drop(listener);
+        let mut checks = 0;
+        while let Err(error) = net::check_port_is_free(address) {
+            checks += 1;
+            assert!(checks < 1_000, "{error}");
+            task::yield_now().await;
+        }
+        TcpListener::bind(address).unwrap();
+    });
+}
+
 #[test]
 fn names_are_resolved_beside_the_shard() {
     on_one_shard(|| async {

@@ -2,8 +2,8 @@
 //!
 //! Hot path.
 //!
-//! This file is one of those that may use `unsafe`: it lends out a socket's descriptor, and takes over bytes that the
-//! kernel wrote into spare capacity, which glommio's own reading would have to be cleared for.
+//! This file is one of those that may use `unsafe`: it lends out a socket's descriptor and hands over a listener's, and takes
+//! over bytes that the kernel wrote into spare capacity, which glommio's own reading would have to be cleared for.
 
 #![allow(unsafe_code, reason = "see above")]
 
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -20,13 +20,18 @@ use bytes::{BufMut, BytesMut};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::AcceptedTcpStream;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, sockopt,
+};
 
 use super::blocking;
 use crate::net::READ_RESERVE_BYTES;
 
 /// The kernel's bound on the slices of one call (`UIO_MAXIOV`).
 const SLICES_PER_CALL_MAX: usize = 1024;
+
+/// Connections that the kernel keeps for a listener until they are accepted; `net.core.somaxconn` may say less.
+const WAITING_CONNECTIONS_MAX: i32 = 1024;
 
 /// What a read that had to wait is received into first; the most that is copied once more.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -40,7 +45,7 @@ thread_local! {
 /// each would get some of the connections. Once, before the listeners are bound.
 pub fn check_port_is_free(address: SocketAddr) -> io::Result<()> {
     // The standard library's listener asks for SO_REUSEADDR (connections of an earlier process that still linger do no
-    // harm) but not for SO_REUSEPORT.
+    // harm where they have it too, see `TcpListener::bind`) but not for SO_REUSEPORT.
     std::net::TcpListener::bind(address).map(drop)
 }
 
@@ -64,9 +69,20 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// Listens on the address; port 0 takes a free one.
+    ///
+    /// glommio's own `bind` asks for `SO_REUSEPORT` alone. What is accepted has the options of its listener, and the
+    /// connections of a process that ended live on in the kernel for up to a minute: without `SO_REUSEADDR` on them too,
+    /// a broker that starts again finds its port taken.
     pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-        let listener = Rc::new(glommio::net::TcpListener::bind(address)?);
-        Ok(TcpListener { listener, accepting: RefCell::new(None) })
+        let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_socket_reuseport(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, WAITING_CONNECTIONS_MAX)?;
+        // SAFETY: the descriptor is a listening socket that nobody else owns.
+        let listener = unsafe { glommio::net::TcpListener::from_raw_fd(socket.into_raw_fd()) };
+        Ok(TcpListener { listener: Rc::new(listener), accepting: RefCell::new(None) })
     }
 
     /// The address it listens on.
