@@ -10,6 +10,7 @@
 //! | `handlers` | what requests do, whichever protocol they came by |
 //! | `said` | lines of the log that peers can provoke, and how often they are said |
 //! | `shard` | one shard's state, and its lanes to the others |
+//! | `retention` | asks the storage, now and then, to give up what is old |
 //! | `groups` | consumer groups: members, generations, committed offsets |
 //! | [`catalog`] | topics, settings, placement: a pure state machine over a log of its own |
 //! | [`stopped`] | the data folder of a broker that does not run |

@@ -151,8 +151,10 @@ pub const SUBSCRIBED_TOPICS_MAX: usize = 100_000;
 /// Records that the coordinator writes as one batch, where it may divide them: at 250 bytes for a topic and as many for a
 /// group they stay below the largest batch.
 pub const GROUP_RECORDS_PER_BATCH_MAX: usize = 1_000;
-/// A partition of the offsets topic is written anew, as what lives, when it is this long, and four times as long as that.
+/// A partition of the offsets topic is written anew, as what lives, when it is this long...
 pub const GROUPS_LOG_BYTES_MIN: usize = MIB;
+/// ... and so many times as long as what lived when it was last.
+pub const GROUPS_LOG_TIMES_MAX: usize = 4;
 /// Bytes that are read at a time when groups are read back.
 pub const GROUPS_READ_BYTES: usize = 256 * KIB;
 /// How long a request waits for its group to be read back; then the client tries again.

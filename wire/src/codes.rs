@@ -84,6 +84,8 @@ error_codes! {
     /// Another shard serves the partition now.
     PartitionMoved = 38, true, false, "partition moved";
     InvalidRequest = 39, false, false, "invalid request";
+    /// The topic's settings do not allow it.
+    PolicyViolation = 40, false, false, "against the topic's policy";
 
     // Batches.
     CorruptBatch = 50, true, false, "batch checksum mismatch";

@@ -82,7 +82,7 @@ pub const SETTINGS: &[SettingRule] = &[
         name: CLEANUP_POLICY,
         range: SettingRange::Words(&["delete", "compact"]),
         default: "delete",
-        acts: false,
+        acts: true,
     },
     word("compression.type", COMPRESSIONS, "producer", false),
     number("delete.retention.ms", 0, MAX, "86400000", false),

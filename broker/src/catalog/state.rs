@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::placement::ShardLoads;
 use super::record::{Change, PartitionMove, PartitionPlace, Record};
 use super::settings;
+use super::topic_name::OFFSETS_TOPIC;
 
 /// One partition of a topic; its number is its place in [`Topic::partitions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +46,16 @@ impl Topic {
         self.setting(rule).parse().unwrap_or(default)
     }
 
+    /// Whether records may go before the topic does (`cleanup.policy`). What keeps the groups is shortened by them alone.
+    pub fn deletes(&self) -> bool {
+        let policy = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
+        self.name != OFFSETS_TOPIC && self.setting(policy).split(',').any(|word| word.trim() == "delete")
+    }
+
     /// What the storage is told.
     pub fn log_settings(&self) -> LogSettings {
         let timestamps = settings::rule(settings::TIMESTAMP_TYPE).expect("the table has one");
-        let policy = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
-        let deletes = self.setting(policy).split(',').any(|word| word.trim() == "delete");
+        let deletes = self.deletes();
         LogSettings {
             segment_bytes_max: u64::try_from(self.number(settings::SEGMENT_BYTES)).unwrap_or(u64::MAX),
             batch_bytes_max: u32::try_from(self.number(settings::MAX_MESSAGE_BYTES)).unwrap_or(u32::MAX),

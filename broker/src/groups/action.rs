@@ -26,11 +26,15 @@ pub(crate) struct Actions {
 
 impl Actions {
     pub(super) fn answer(&mut self, to: Waiter, reply: GroupReply) {
-        self.answers.push((to, Ok(reply)));
+        self.reply(to, Ok(reply));
     }
 
     pub(super) fn refuse(&mut self, to: Waiter, error: GroupError) {
-        self.answers.push((to, Err(error)));
+        self.reply(to, Err(error));
+    }
+
+    pub(super) fn reply(&mut self, to: Waiter, answer: Answer) {
+        self.answers.push((to, answer));
     }
 
     pub(super) fn write(&mut self, records: Vec<GroupRecord>, then: Then) {

@@ -27,7 +27,7 @@ use super::action::{Actions, Moment, Waiter};
 use super::error::GroupError;
 use super::member::Member;
 use super::record::GroupRecord;
-use super::request::{Description, GroupReply, GroupState, Joined, MemberName, Synced};
+use super::request::{Description, GroupState, Joined, MemberName, Synced};
 use crate::limits;
 
 /// What a group is at, with what belongs to it.
@@ -314,13 +314,6 @@ impl Classic {
         for member in self.members.values_mut() {
             let waiting: [Option<Waiter>; 2] = [member.joining.take(), member.syncing.take()];
             waiting.into_iter().flatten().for_each(|to| out.refuse(to, error.clone()));
-        }
-    }
-
-    pub(super) fn answer_alive(outcome: Result<(), GroupError>, to: Waiter, out: &mut Actions) {
-        match outcome {
-            Ok(()) => out.answer(to, GroupReply::Alive),
-            Err(error) => out.refuse(to, error),
         }
     }
 }

@@ -90,14 +90,13 @@ impl Coordinator {
             GroupRequest::Join(join) => self.join(group_id, join, to, at, out),
             GroupRequest::ConsumerHeartbeat(request) => self.live(group_id, request, to, at, out),
             GroupRequest::Commit(commit) => self.commit(group_id, commit, to, at, out),
-            GroupRequest::Committed(asked) => match committed(self.groups.get(group_id), asked) {
-                Ok(offsets) => out.answer(to, GroupReply::Offsets(offsets)),
-                Err(error) => out.refuse(to, error),
-            },
+            GroupRequest::Committed(asked) => {
+                out.reply(to, committed(self.groups.get(group_id), asked).map(GroupReply::Offsets));
+            }
             GroupRequest::Heartbeat(name) => {
                 // Comes all the time, and never brings a deadline forward.
                 let alive = self.classic(group_id).and_then(|classic| classic.heartbeat(&name, at));
-                Classic::answer_alive(alive, to, out);
+                out.reply(to, alive.map(|()| GroupReply::Alive));
             }
             GroupRequest::Sync(sync) => {
                 match self.classic(group_id) {

@@ -266,7 +266,8 @@ impl GroupPartition {
     /// Writes everything that lives once the log is long beside it.
     fn shorten_if_long(&self) {
         let Written { bytes, snapshot_bytes } = self.written.get();
-        let is_long = bytes >= limits::GROUPS_LOG_BYTES_MIN.max(4 * snapshot_bytes);
+        let is_long =
+            bytes >= limits::GROUPS_LOG_BYTES_MIN.max(limits::GROUPS_LOG_TIMES_MAX * snapshot_bytes);
         if !is_long || self.snapshot.get().is_some() {
             return;
         }

@@ -7,7 +7,7 @@ use runtime::executor::ShardId;
 use wire::codes::ErrorCode;
 
 use super::topics::create_topic;
-use crate::catalog::OFFSETS_TOPIC;
+use crate::catalog::{OFFSETS_TOPIC, SEGMENT_BYTES};
 use crate::groups::{
     Answer, GroupError, GroupPartition, GroupRequest, ListedGroup, OFFSETS_PARTITIONS, partition_of,
 };
@@ -16,8 +16,9 @@ use crate::session::{Action, Resource, Session, authorize};
 use crate::shard::{Ask, Route, Shard, Told};
 
 /// What the offsets topic is made with: its records are never older than they are needed, and the coordinator keeps it short.
+/// Its segments are short, so that what is below a raised start goes soon.
 const OFFSETS_TOPIC_SETTINGS: [(&str, &str); 2] =
-    [("cleanup.policy", "compact"), ("segment.bytes", "16777216")];
+    [("cleanup.policy", "compact"), (SEGMENT_BYTES, "16777216")];
 
 /// Makes the offsets topic, if it is not there.
 pub(crate) async fn ensure_offsets_topic(shard: &Shard, session: &Session) -> Result<(), Refusal> {
@@ -65,7 +66,9 @@ pub(crate) async fn ask_group(
     request: GroupRequest,
 ) -> Answer {
     let action = match &request {
-        GroupRequest::Describe | GroupRequest::Committed(_) => Action::Describe,
+        GroupRequest::Describe | GroupRequest::DescribeConsumers | GroupRequest::Committed(_) => {
+            Action::Describe
+        }
         GroupRequest::Delete | GroupRequest::Forget(_) => Action::Delete,
         _ => Action::Read,
     };

@@ -5,6 +5,7 @@ mod fetch;
 mod groups;
 mod node;
 mod offsets;
+mod owner;
 mod partitions;
 mod produce;
 mod records;

@@ -3,9 +3,10 @@
 use storage::Log;
 use wire::codes::ErrorCode;
 
+use super::owner::at_owner;
 use crate::request::{FoundOffset, OffsetQuery, PartitionName, read_code};
-use crate::session::{Action, Resource, Session, authorize};
-use crate::shard::{Ask, Route, Shard, Told};
+use crate::session::{Action, Session};
+use crate::shard::{Ask, Shard, Told};
 
 /// The offset asked for; -1 where no record matches.
 pub(crate) async fn find_offset(
@@ -14,20 +15,16 @@ pub(crate) async fn find_offset(
     partition: &PartitionName,
     query: OffsetQuery,
 ) -> Result<FoundOffset, ErrorCode> {
-    authorize(session, Action::Read, Resource::TopicId(&partition.topic_id))
-        .map_err(|_| ErrorCode::NotAuthorized)?;
-    let route = shard.routes().find(partition)?.clone();
-    match route {
-        Route::Local(log) => find_in_log(&log, query).await,
-        Route::Remote { shard: to, uid } => {
-            shard.metrics.forwarded_requests.add(1);
-            match shard.lanes.ask(to, Ask::FindOffset { uid, query }).await {
-                Some(Told::Offset(found)) => found,
-                Some(_) => panic!("shard {to} answered a search with something else"),
-                None => Err(ErrorCode::NotServing),
-            }
-        }
-    }
+    at_owner(
+        shard,
+        session,
+        Action::Read,
+        partition,
+        async |log| find_in_log(log, query).await,
+        |uid| Ask::FindOffset { uid, query },
+        |told| if let Told::Offset(found) = told { Some(found) } else { None },
+    )
+    .await
 }
 
 /// [`find_offset`] in a log of this shard.

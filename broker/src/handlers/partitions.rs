@@ -6,9 +6,10 @@ use runtime::executor::ShardId;
 use storage::{EpochEnd, Log, PartitionUid, ProducerStanding};
 use wire::codes::ErrorCode;
 
+use super::owner::at_owner;
 use crate::request::{PartitionName, PartitionStanding, Refusal, read_code};
 use crate::session::{Action, Resource, Session, authorize};
-use crate::shard::{Ask, Route, Shard, Told};
+use crate::shard::{Ask, Shard, Told};
 
 /// Where a leader epoch of a partition ended; `None` for one that is not reached yet.
 pub(crate) async fn end_of_epoch(
@@ -17,20 +18,16 @@ pub(crate) async fn end_of_epoch(
     partition: &PartitionName,
     leader_epoch: i32,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
-    authorize(session, Action::Describe, Resource::TopicId(&partition.topic_id))
-        .map_err(|_| ErrorCode::NotAuthorized)?;
-    let route = shard.routes().find(partition)?.clone();
-    match route {
-        Route::Local(log) => end_in_log(&log, leader_epoch).await,
-        Route::Remote { shard: to, uid } => {
-            shard.metrics.forwarded_requests.add(1);
-            match shard.lanes.ask(to, Ask::EndOfEpoch { uid, leader_epoch }).await {
-                Some(Told::EndOfEpoch(found)) => found,
-                Some(_) => panic!("shard {to} answered the question for an epoch with something else"),
-                None => Err(ErrorCode::NotServing),
-            }
-        }
-    }
+    at_owner(
+        shard,
+        session,
+        Action::Describe,
+        partition,
+        async |log| end_in_log(log, leader_epoch).await,
+        |uid| Ask::EndOfEpoch { uid, leader_epoch },
+        |told| if let Told::EndOfEpoch(found) = told { Some(found) } else { None },
+    )
+    .await
 }
 
 /// [`end_of_epoch`] in a log of this shard.
@@ -44,20 +41,16 @@ pub(crate) async fn describe_producers(
     session: &Session,
     partition: &PartitionName,
 ) -> Result<Vec<ProducerStanding>, ErrorCode> {
-    authorize(session, Action::Read, Resource::TopicId(&partition.topic_id))
-        .map_err(|_| ErrorCode::NotAuthorized)?;
-    let route = shard.routes().find(partition)?.clone();
-    match route {
-        Route::Local(log) => producers_of_log(&log).await,
-        Route::Remote { shard: to, uid } => {
-            shard.metrics.forwarded_requests.add(1);
-            match shard.lanes.ask(to, Ask::Producers { uid }).await {
-                Some(Told::Producers(found)) => found,
-                Some(_) => panic!("shard {to} answered the question for producers with something else"),
-                None => Err(ErrorCode::NotServing),
-            }
-        }
-    }
+    at_owner(
+        shard,
+        session,
+        Action::Read,
+        partition,
+        async |log| producers_of_log(log).await,
+        |uid| Ask::Producers { uid },
+        |told| if let Told::Producers(found) = told { Some(found) } else { None },
+    )
+    .await
 }
 
 /// [`describe_producers`] of a log of this shard.

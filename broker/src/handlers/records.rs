@@ -3,9 +3,11 @@
 use storage::{Log, StartError};
 use wire::codes::ErrorCode;
 
+use super::owner::at_owner;
+use crate::catalog::Topic;
 use crate::request::PartitionName;
-use crate::session::{Action, Resource, Session, authorize};
-use crate::shard::{Ask, Route, Shard, Told};
+use crate::session::{Action, Session};
+use crate::shard::{Ask, Shard, Told};
 
 /// Deletes the records below an offset, or all for -1. Resolves when that is durable, with where the log begins then.
 pub(crate) async fn delete_records(
@@ -14,20 +16,21 @@ pub(crate) async fn delete_records(
     partition: &PartitionName,
     offset: i64,
 ) -> Result<i64, ErrorCode> {
-    authorize(session, Action::Delete, Resource::TopicId(&partition.topic_id))
-        .map_err(|_| ErrorCode::NotAuthorized)?;
-    let route = shard.routes().find(partition)?.clone();
-    match route {
-        Route::Local(log) => raise_start(&log, offset).await,
-        Route::Remote { shard: to, uid } => {
-            shard.metrics.forwarded_requests.add(1);
-            match shard.lanes.ask(to, Ask::RaiseStart { uid, offset }).await {
-                Some(Told::Start(raised)) => raised,
-                Some(_) => panic!("shard {to} answered a deletion of records with something else"),
-                None => Err(ErrorCode::NotServing),
-            }
-        }
+    // What a topic keeps for good is not deleted by hand either: above all the groups, of which the log is all there is.
+    let deletes = shard.catalog().topic_by_id(&partition.topic_id).is_none_or(Topic::deletes);
+    if !deletes {
+        return Err(ErrorCode::PolicyViolation);
     }
+    at_owner(
+        shard,
+        session,
+        Action::Delete,
+        partition,
+        async |log| raise_start(log, offset).await,
+        |uid| Ask::RaiseStart { uid, offset },
+        |told| if let Told::Start(raised) = told { Some(raised) } else { None },
+    )
+    .await
 }
 
 /// [`delete_records`] in a log of this shard.

@@ -42,6 +42,7 @@ pub(super) fn kafka_code(code: ErrorCode) -> Kafka {
         | ErrorCode::UnknownKind
         | ErrorCode::HandshakeRequired
         | ErrorCode::InvalidRequest => Kafka::InvalidRequest,
+        ErrorCode::PolicyViolation => Kafka::PolicyViolation,
         ErrorCode::InvalidGroup => Kafka::InvalidGroupId,
         ErrorCode::UnknownGroup => Kafka::GroupIdNotFound,
         ErrorCode::MemberFenced => Kafka::UnknownMemberId,

@@ -203,23 +203,6 @@ async fn answer(
         }
         ApiKey::ListOffsets => reply::<kafka::ListOffsets>(call, from, offsets::list).await,
         ApiKey::Metadata => reply::<kafka::Metadata>(call, from, metadata::answer).await,
-        ApiKey::OffsetCommit => reply::<kafka::OffsetCommit>(call, from, committed::commit).await,
-        ApiKey::OffsetFetch => reply::<kafka::OffsetFetch>(call, from, committed::fetch).await,
-        ApiKey::OffsetDelete => reply::<kafka::OffsetDelete>(call, from, committed::delete).await,
-        ApiKey::FindCoordinator => reply::<kafka::FindCoordinator>(call, from, coordinator::find).await,
-        ApiKey::JoinGroup => reply::<kafka::JoinGroup>(call, from, membership::join).await,
-        ApiKey::SyncGroup => reply::<kafka::SyncGroup>(call, from, membership::sync).await,
-        ApiKey::Heartbeat => reply::<kafka::Heartbeat>(call, from, membership::heartbeat).await,
-        ApiKey::LeaveGroup => reply::<kafka::LeaveGroup>(call, from, membership::leave).await,
-        ApiKey::ConsumerGroupHeartbeat => {
-            reply::<kafka::ConsumerGroupHeartbeat>(call, from, consumer_groups::heartbeat).await
-        }
-        ApiKey::ConsumerGroupDescribe => {
-            reply::<kafka::ConsumerGroupDescribe>(call, from, consumer_groups::describe).await
-        }
-        ApiKey::DescribeGroups => reply::<kafka::DescribeGroups>(call, from, groups::describe).await,
-        ApiKey::ListGroups => reply::<kafka::ListGroups>(call, from, groups::list).await,
-        ApiKey::DeleteGroups => reply::<kafka::DeleteGroups>(call, from, groups::delete).await,
         ApiKey::CreateTopics => reply::<kafka::CreateTopics>(call, from, topics::create).await,
         ApiKey::DeleteTopics => reply::<kafka::DeleteTopics>(call, from, topics::delete).await,
         ApiKey::DeleteRecords => reply::<kafka::DeleteRecords>(call, from, records::delete).await,
@@ -248,6 +231,30 @@ async fn answer(
         ApiKey::DescribeProducers => {
             reply::<kafka::DescribeProducers>(call, from, partitions::describe_producers).await
         }
+        key => answer_group(call, key, from).await,
+    }
+}
+
+/// What concerns consumer groups.
+async fn answer_group(call: &Call<'_>, key: ApiKey, from: Reader) -> Result<Answer, Ended> {
+    match key {
+        ApiKey::OffsetCommit => reply::<kafka::OffsetCommit>(call, from, committed::commit).await,
+        ApiKey::OffsetFetch => reply::<kafka::OffsetFetch>(call, from, committed::fetch).await,
+        ApiKey::OffsetDelete => reply::<kafka::OffsetDelete>(call, from, committed::delete).await,
+        ApiKey::FindCoordinator => reply::<kafka::FindCoordinator>(call, from, coordinator::find).await,
+        ApiKey::JoinGroup => reply::<kafka::JoinGroup>(call, from, membership::join).await,
+        ApiKey::SyncGroup => reply::<kafka::SyncGroup>(call, from, membership::sync).await,
+        ApiKey::Heartbeat => reply::<kafka::Heartbeat>(call, from, membership::heartbeat).await,
+        ApiKey::LeaveGroup => reply::<kafka::LeaveGroup>(call, from, membership::leave).await,
+        ApiKey::ConsumerGroupHeartbeat => {
+            reply::<kafka::ConsumerGroupHeartbeat>(call, from, consumer_groups::heartbeat).await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            reply::<kafka::ConsumerGroupDescribe>(call, from, consumer_groups::describe).await
+        }
+        ApiKey::DescribeGroups => reply::<kafka::DescribeGroups>(call, from, groups::describe).await,
+        ApiKey::ListGroups => reply::<kafka::ListGroups>(call, from, groups::list).await,
+        ApiKey::DeleteGroups => reply::<kafka::DeleteGroups>(call, from, groups::delete).await,
         key => unreachable!("{key:?} is in the table of what is served, and nobody serves it"),
     }
 }

@@ -55,7 +55,7 @@ impl Routes {
         partitions.get(name.partition as usize).ok_or(ErrorCode::UnknownPartition)
     }
 
-    /// Whether clients may write to the topic.
+    /// Whether only this broker writes to the topic.
     #[inline]
     pub(crate) fn is_internal(&self, topic_id: &Uuid) -> bool {
         self.internal.as_ref() == Some(topic_id)

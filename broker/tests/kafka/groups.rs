@@ -18,6 +18,18 @@ fn quick(data: &DataFolder) -> Config {
     Config { first_members_wait: Duration::from_millis(20), ..config(data) }
 }
 
+fn served(data: &DataFolder) -> (RunningBroker, KafkaClient) {
+    let broker = RunningBroker::start(quick(data));
+    let client = KafkaClient::connect(broker.shared());
+    (broker, client)
+}
+
+fn started(name: &str) -> (DataFolder, RunningBroker, KafkaClient) {
+    let data = DataFolder::new(name);
+    let (broker, client) = served(&data);
+    (data, broker, client)
+}
+
 fn code(number: i16) -> ErrorCode {
     ErrorCode::from_number(number).unwrap()
 }
@@ -136,9 +148,7 @@ impl KafkaClient {
 
 #[test]
 fn every_version_commits_and_tells_through_the_right_core_and_the_wrong_one() {
-    let data = DataFolder::new("kafka-commit-versions");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-commit-versions");
     client.create_topic("read", 1);
     assert_eq!(client.coordinator("group").0, ErrorCode::None);
     let mut number = 0;
@@ -162,9 +172,7 @@ fn every_version_commits_and_tells_through_the_right_core_and_the_wrong_one() {
 
 #[test]
 fn groups_are_spread_over_the_cores_and_told_where_they_are() {
-    let data = DataFolder::new("kafka-coordinators");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-coordinators");
     let keys = (0..20).map(|number| format!("group-{number}").as_str().into()).collect();
     let request = FindCoordinatorRequest { coordinator_keys: keys, ..Default::default() };
     let found = client.ask::<kafka::FindCoordinator>(6, &request).coordinators;
@@ -183,9 +191,7 @@ fn groups_are_spread_over_the_cores_and_told_where_they_are() {
 
 #[test]
 fn every_version_has_members() {
-    let data = DataFolder::new("kafka-member-versions");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-member-versions");
     client.coordinator("any");
     for (join, sync, heartbeat, leave) in (0..=9_i16).map(|v| (v, v.min(5), v.min(4), v.min(5))) {
         let group = format!("version-{join}");
@@ -205,9 +211,7 @@ fn every_version_has_members() {
 
 #[test]
 fn a_restart_keeps_members_their_parts_and_what_they_committed() {
-    let data = DataFolder::new("kafka-groups-restart");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (data, broker, mut client) = started("kafka-groups-restart");
     client.create_topic("read", 1);
     client.coordinator("group");
     let joined = client.join_whole(5, "group");
@@ -218,8 +222,7 @@ fn a_restart_keeps_members_their_parts_and_what_they_committed() {
     assert_eq!(client.commit(8, "group", ("", -1), "read", 99), ErrorCode::UnknownMemberId);
     broker.stop();
 
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (broker, mut client) = served(&data);
     assert_eq!(client.committed(8, "group", "read").committed_offset, 41);
     assert_eq!(client.heartbeat(3, "group", &joined), ErrorCode::None);
     assert_eq!(client.sync(3, "group", &joined, ""), "part");
@@ -252,9 +255,7 @@ fn a_member_that_waits_does_not_hold_up_the_stop() {
 
 #[test]
 fn groups_are_listed_described_and_deleted() {
-    let data = DataFolder::new("kafka-groups-admin");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-groups-admin");
     client.create_topic("read", 1);
     client.coordinator("group");
     let joined = client.join_whole(5, "group");
@@ -289,9 +290,7 @@ fn groups_are_listed_described_and_deleted() {
 
 #[test]
 fn offsets_go_by_request_and_with_their_topic() {
-    let data = DataFolder::new("kafka-offsets-go");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-offsets-go");
     client.create_topic("kept", 1);
     client.create_topic("gone", 1);
     client.coordinator("group");
@@ -320,9 +319,7 @@ fn offsets_go_by_request_and_with_their_topic() {
 
 #[test]
 fn what_keeps_the_groups_is_nobodys_to_write_or_remove() {
-    let data = DataFolder::new("kafka-offsets-topic");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-offsets-topic");
     client.coordinator("group");
     let written = client.ask::<kafka::Produce>(9, &produce_to("__consumer_offsets", 0, batch_of(&["x"])));
     assert_eq!(produced(&written).0, ErrorCode::InvalidTopicException);
@@ -340,9 +337,7 @@ fn what_keeps_the_groups_is_nobodys_to_write_or_remove() {
 /// Long texts fill the log quickly.
 #[test]
 fn the_log_of_a_partition_is_kept_short_and_loses_nothing() {
-    let data = DataFolder::new("kafka-offsets-short");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (data, broker, mut client) = started("kafka-offsets-short");
     client.create_topic("read", 1);
     client.coordinator("group");
     client.commit(8, "group", ("", -1), "read", 7);
@@ -378,8 +373,7 @@ fn the_log_of_a_partition_is_kept_short_and_loses_nothing() {
         std::thread::sleep(Duration::from_millis(5));
     }
     broker.stop();
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (broker, mut client) = served(&data);
     assert_eq!(client.committed(8, "long", "read").committed_offset, 899);
     assert_eq!(client.committed(8, "group", "read").committed_offset, 7);
     broker.stop();
@@ -387,9 +381,7 @@ fn the_log_of_a_partition_is_kept_short_and_loses_nothing() {
 
 #[test]
 fn a_group_that_the_broker_assigns_shares_a_topic_out() {
-    let data = DataFolder::new("kafka-consumer-groups");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (data, broker, mut client) = started("kafka-consumer-groups");
     let id = client.create_topic("read", 4);
     client.coordinator("group");
     let enters = |member_id: &str| ConsumerGroupHeartbeatRequest {
@@ -420,8 +412,7 @@ fn a_group_that_the_broker_assigns_shares_a_topic_out() {
     assert_eq!(code(joined.error_code), ErrorCode::InconsistentGroupProtocol);
     broker.stop();
     // Both are members still.
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (broker, mut client) = served(&data);
     let lives = ConsumerGroupHeartbeatRequest {
         group_id: "group".into(),
         member_id: "b".into(),

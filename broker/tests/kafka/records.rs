@@ -114,3 +114,25 @@ fn what_is_beyond_retention_goes_where_the_policy_deletes() {
     }
     broker.stop();
 }
+
+#[test]
+fn what_a_topic_keeps_for_good_is_not_deleted_by_hand() {
+    let data = DataFolder::new("kafka-delete-kept");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    let compact = CreatableTopic {
+        name: "kept".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: vec![CreatableTopicConfig { name: "cleanup.policy".into(), value: Some("compact".into()) }],
+        ..Default::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![compact], ..Default::default() };
+    assert_eq!(client.ask::<kafka::CreateTopics>(7, &request).topics[0].error_code, 0);
+    let refused = [(-1, ErrorCode::PolicyViolation)];
+    assert_eq!(delete(&mut client, "kept", &[(0, 0)]), refused);
+    let group = kafka::FindCoordinatorRequest { key: "group".into(), ..Default::default() };
+    client.ask::<kafka::FindCoordinator>(3, &group);
+    assert_eq!(delete(&mut client, "__consumer_offsets", &[(7, 0)]), refused);
+    broker.stop();
+}

@@ -5,9 +5,9 @@ use std::io::Write;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use corelog_client::{Admin, StartAt};
+use corelog_client::{Admin, ClientError, StartAt};
 use serde_json::json;
-use wire::native::{GroupOffset, OffsetQuery, TopicMetadata};
+use wire::native::{DescribeGroupReply, GroupMember, GroupOffset, OffsetQuery, TopicMetadata};
 
 use crate::connection::{Server, wait_for};
 use crate::output::{Output, say, say_json};
@@ -114,55 +114,12 @@ fn describe(arguments: &NameArguments) -> anyhow::Result<()> {
     let name = &arguments.group;
     let (group, standings) = wait_for(async {
         let group = admin.describe_group(name).await?;
-        let topics = admin.metadata().await?.topics;
-        let mut readers = HashMap::new();
-        for member in &group.members {
-            for part in &member.assignment {
-                for partition in &part.partitions {
-                    readers.insert((part.topic_id, *partition), member.member_id.clone());
-                }
-            }
-        }
-        let mut standings = Vec::new();
-        for offset in admin.committed_offsets(name).await? {
-            let Some(topic) = topics.iter().find(|topic| topic.name == offset.topic) else { continue };
-            let end = admin.list_offset(topic.id, offset.partition, OffsetQuery::Latest).await?.offset;
-            standings.push(Standing {
-                member: readers.remove(&(topic.id, offset.partition)),
-                topic: offset.topic,
-                partition: offset.partition,
-                committed: offset.offset,
-                end,
-            });
-        }
-        Ok::<_, corelog_client::ClientError>((group, standings))
+        let standings = standings(&admin, name, &group).await?;
+        Ok::<_, ClientError>((group, standings))
     })
     .with_context(|| format!("group {name}"))?;
     if arguments.json {
-        let members: Vec<_> = group
-            .members
-            .iter()
-            .map(|member| {
-                let partitions: usize = member.assignment.iter().map(|part| part.partitions.len()).sum();
-                json!({
-                    "member": member.member_id, "instance": member.instance_id, "client": member.client_id,
-                    "host": member.client_host, "epoch": member.epoch, "partitions": partitions,
-                })
-            })
-            .collect();
-        let offsets: Vec<_> = standings
-            .iter()
-            .map(|at| {
-                json!({
-                    "topic": at.topic, "partition": at.partition, "committed": at.committed, "end": at.end,
-                    "lag": at.lag(), "member": at.member,
-                })
-            })
-            .collect();
-        return say_json(&json!({
-            "group": name, "kind": group.kind, "state": group.state, "epoch": group.epoch,
-            "assignor": group.assignor, "members": members, "offsets": offsets,
-        }));
+        return say_json(&as_json(name, &group, &standings));
     }
     let mut out = Output::new();
     writeln!(
@@ -171,11 +128,11 @@ fn describe(arguments: &NameArguments) -> anyhow::Result<()> {
         group.kind, group.state, group.epoch, group.assignor
     )?;
     for member in &group.members {
-        let partitions: usize = member.assignment.iter().map(|part| part.partitions.len()).sum();
+        let GroupMember { member_id, client_id, client_host, .. } = member;
         writeln!(
             out,
-            "  member {}  client {}  {}  {partitions} partitions",
-            member.member_id, member.client_id, member.client_host
+            "  member {member_id}  client {client_id}  {client_host}  {} partitions",
+            partitions_of(member)
         )?;
     }
     writeln!(out, "partition    committed          end          lag  topic, and who reads it")?;
@@ -185,6 +142,66 @@ fn describe(arguments: &NameArguments) -> anyhow::Result<()> {
         writeln!(out, "{partition:>9} {committed:>12} {end:>12} {:>12}  {topic}, {member}", at.lag())?;
     }
     Ok(())
+}
+
+fn partitions_of(member: &GroupMember) -> usize {
+    member.assignment.iter().map(|part| part.partitions.len()).sum()
+}
+
+/// How far the group is wherever it has committed anything.
+async fn standings(
+    admin: &Admin,
+    name: &str,
+    group: &DescribeGroupReply,
+) -> Result<Vec<Standing>, ClientError> {
+    let topics = admin.metadata().await?.topics;
+    let mut readers = HashMap::new();
+    for member in &group.members {
+        for part in &member.assignment {
+            for partition in &part.partitions {
+                readers.insert((part.topic_id, *partition), member.member_id.clone());
+            }
+        }
+    }
+    let mut standings = Vec::new();
+    for offset in admin.committed_offsets(name).await? {
+        let Some(topic) = topics.iter().find(|topic| topic.name == offset.topic) else { continue };
+        let end = admin.list_offset(topic.id, offset.partition, OffsetQuery::Latest).await?.offset;
+        standings.push(Standing {
+            member: readers.remove(&(topic.id, offset.partition)),
+            topic: offset.topic,
+            partition: offset.partition,
+            committed: offset.offset,
+            end,
+        });
+    }
+    Ok(standings)
+}
+
+fn as_json(name: &str, group: &DescribeGroupReply, standings: &[Standing]) -> serde_json::Value {
+    let members: Vec<_> = group
+        .members
+        .iter()
+        .map(|member| {
+            json!({
+                "member": member.member_id, "instance": member.instance_id, "client": member.client_id,
+                "host": member.client_host, "epoch": member.epoch, "partitions": partitions_of(member),
+            })
+        })
+        .collect();
+    let offsets: Vec<_> = standings
+        .iter()
+        .map(|at| {
+            json!({
+                "topic": at.topic, "partition": at.partition, "committed": at.committed, "end": at.end,
+                "lag": at.lag(), "member": at.member,
+            })
+        })
+        .collect();
+    json!({
+        "group": name, "kind": group.kind, "state": group.state, "epoch": group.epoch,
+        "assignor": group.assignor, "members": members, "offsets": offsets,
+    })
 }
 
 fn reset(arguments: &ResetArguments) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@
 mod body;
 mod consume;
 mod description;
+mod group_descriptions;
 mod groups;
 mod metadata;
 mod produce;
@@ -30,10 +31,10 @@ pub use consume::{
 pub use description::{
     DescribeNode, DescribeNodeReply, DescribeTopic, DescribeTopicReply, PartitionState, Setting,
 };
+pub use group_descriptions::{DescribeGroupReply, GroupMember, ListGroups, ListGroupsReply, ListedGroup};
 pub use groups::{
     CommitOffsets, CommitOffsetsReply, CommittedOffsets, CommittedOffsetsReply, DeleteGroup,
-    DeleteGroupReply, DescribeGroup, DescribeGroupReply, GroupHeartbeat, GroupHeartbeatReply, GroupMember,
-    GroupOffset, GroupPartitions, ListGroups, ListGroupsReply, ListedGroup,
+    DeleteGroupReply, DescribeGroup, GroupHeartbeat, GroupHeartbeatReply, GroupOffset, GroupPartitions,
 };
 pub use metadata::{
     CatalogChanged, Endpoint, Metadata, MetadataReply, PartitionMetadata, ShardEndpoint, TopicMetadata,

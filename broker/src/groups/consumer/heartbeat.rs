@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::assignors::{self, ASSIGNORS, SizedTopic, Wish};
-use super::member::{AWAY, ConsumerMember, MemberState, Pattern};
+use super::member::{AWAY, ConsumerMember, Pattern};
 use super::reconcile::is_within;
 use super::{Consumer, Parts, Topics};
 use crate::groups::action::{Actions, Moment, Then, Waiter};
@@ -325,9 +325,4 @@ fn check(request: &ConsumerHeartbeat) -> Result<(), GroupError> {
         true => Ok(()),
         false => Err(GroupError::InvalidPattern),
     }
-}
-
-impl MemberState {
-    /// The number by which it is kept.
-    const _NUMBERS: () = assert!(Self::Revoking as i8 == 1 && Self::Waiting as i8 == 2);
 }

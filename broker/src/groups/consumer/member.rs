@@ -16,7 +16,7 @@ const MEMBER_BYTES: usize = 512;
 /// A pattern, compiled, is bounded by this.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
 
-/// What stands between a member and its target.
+/// What stands between a member and its target, by the numbers under which it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::groups) enum MemberState {
     Stable,
@@ -25,6 +25,10 @@ pub(in crate::groups) enum MemberState {
     /// Others have not given up what it is to have.
     Waiting,
 }
+
+// They are Kafka's, and on the log.
+const _: () = assert!(MemberState::Stable as i8 == 0);
+const _: () = assert!(MemberState::Revoking as i8 == 1 && MemberState::Waiting as i8 == 2);
 
 /// One member.
 #[derive(Clone, Debug)]

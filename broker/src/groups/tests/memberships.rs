@@ -367,7 +367,7 @@ fn sessions_are_bounded() {
 }
 
 #[test]
-fn a_group_is_full_at_its_limit_and_memory_is_counted() {
+fn members_take_memory_which_has_a_limit() {
     let memory = GroupMemory::new(4_096);
     let mut world = World::new();
     world.coordinator = Coordinator::new(WAIT, memory.clone(), FewTopics::new(), world.moment());
