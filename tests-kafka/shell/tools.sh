@@ -168,6 +168,34 @@ groups() {
   ! of_groups --list | grep -q "^$group$"
 }
 
+# The log of the commits is what Kafka's own formatters read.
+commits() {
+  local topic group
+  topic=$(name commits) group=$(name commits)
+  create "$topic" 1
+  produce "$topic"
+  consume --topic "$topic" --group "$group" --from-beginning --max-messages "$count" >"$folder/found"
+  # It ends with an error when nothing more comes.
+  tool kafka-console-consumer "${server[@]}" --topic __consumer_offsets --from-beginning --timeout-ms 10000 \
+    --formatter org.apache.kafka.tools.consumer.OffsetsMessageFormatter >"$folder/commits" 2>/dev/null || true
+  wants "\"group\":\"$group\",\"topic\":\"$topic\",\"partition\":0.*\"offset\":$count," <"$folder/commits"
+}
+
+# A whole segment, as Kafka's own reader of files sees it.
+segment() {
+  local topic segments next
+  topic=$(name segment)
+  create "$topic" 1 --config segment.bytes=1048576
+  tool kafka-producer-perf-test --topic "$topic" --num-records 3000 --record-size 1000 --throughput -1 \
+    --producer-props "bootstrap.servers=$bootstrap" acks=all >/dev/null
+  segments=("$KIT_DATA/topics/$topic"/0-*/*.log)
+  [ ${#segments[@]} -gt 1 ] || { echo "there is one segment only: ${segments[*]}"; return 1; }
+  tool kafka-dump-log --files "${segments[0]}" --deep-iteration >"$folder/dump"
+  ! grep -q 'isvalid: false' "$folder/dump"
+  next=$(basename "${segments[1]}" .log)
+  same "the records before the next segment" "$(grep -c '^| offset: ' "$folder/dump")" "$((10#$next))"
+}
+
 performance() {
   local topic
   topic=$(name perf)
@@ -270,6 +298,7 @@ check "console from the beginning" group from_beginning
 check "end to end latency" group latency
 check "consumer performance" group consumer_performance
 check "consumer groups" group groups
+check "commits, read as records" group commits
 check "verifiable producer and consumer" group verifiable
 check "streams, word count" group streams
 check "connect, file to file" group connect
@@ -277,4 +306,6 @@ check "configs" configs configs
 check "partitions added" admin partitions_added
 check "offsets and records deleted" delete-records offsets all
 check "log dirs" internals log_dirs
+# Only beside a broker of this machine whose data folder is known.
+[ -z "${KIT_DATA:-}" ] || check "a segment, dumped" internals segment
 exit $((failed > 0))
