@@ -1,0 +1,140 @@
+"""A Kafka client over a bare socket: what a client library costs is not in what it measures."""
+
+import socket
+import struct
+import sys
+import time
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def varint(number):
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def batch_of_one(value):
+    """A record batch of version 2 with one record, without key, headers, compression or producer."""
+    zigzag = lambda number: varint(number << 1 if number >= 0 else (-number << 1) - 1)
+    record = b"\0" + zigzag(0) + zigzag(0) + zigzag(-1) + zigzag(len(value)) + value + zigzag(0)
+    now = int(time.time() * 1000)
+    checked = struct.pack(">hiqqqhii", 0, 0, now, now, -1, -1, -1, 1) + zigzag(len(record)) + record
+    return struct.pack(">qiibI", 0, 9 + len(checked), -1, 2, crc32c(checked)) + checked
+
+
+def produce_request(topic, value):
+    """Produce, version 9, acks=all, one batch for partition 0, its length in front; the correlation id is at 8."""
+    batch, name = batch_of_one(value), topic.encode()
+    header = struct.pack(">hhih", 0, 9, 0, 5) + b"bench" + b"\0"
+    partition = struct.pack(">i", 0) + varint(len(batch) + 1) + batch + b"\0"
+    body = b"\0" + struct.pack(">hi", -1, 30_000) + b"\2" + varint(len(name) + 1) + name + b"\2" + partition + b"\0\0"
+    return bytearray(struct.pack(">i", len(header + body)) + header + body)
+
+
+def receive(stream):
+    """One answer, behind its length."""
+    held = b""
+    while len(held) < 4 or len(held) < 4 + struct.unpack_from(">i", held)[0]:
+        more = stream.recv(65536)
+        if not more:
+            sys.exit("the broker closed the connection: see its log")
+        held += more
+    return held[4:]
+
+
+class Fields:
+    """Reads an answer, field by field."""
+
+    def __init__(self, answer, at):
+        self.answer, self.at = answer, at
+
+    def number(self, kind):
+        number, = struct.unpack_from(f">{kind}", self.answer, self.at)
+        self.at += struct.calcsize(f">{kind}")
+        return number
+
+    def text(self):
+        size = max(0, self.number("h"))
+        self.at += size
+        return self.answer[self.at - size : self.at].decode()
+
+    def skip(self, count):
+        self.at += count
+
+
+def address(listen):
+    host, port = listen.rsplit(":", 1)
+    return host, int(port)
+
+
+def connect(to):
+    stream = socket.create_connection(to)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream
+
+
+def single_latencies(listen, topic, size, seconds):
+    """Microseconds of each record, one after the other; the first tenth of the time is not counted."""
+    request, name_bytes = produce_request(topic, b"x" * size), len(topic.encode())
+    # Behind the correlation id and the header's tags: topics, the name, partitions, the index.
+    code_at = 4 + 1 + 1 + 1 + name_bytes + 1 + 4
+    latencies, number = [], 0
+    with connect(leader(listen, topic)) as stream:
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds * 1.1:
+            number += 1
+            struct.pack_into(">i", request, 8, number)
+            sent = time.perf_counter()
+            stream.sendall(request)
+            answer = receive(stream)
+            took = time.perf_counter() - sent
+            found, code = struct.unpack_from(">i", answer)[0], struct.unpack_from(">h", answer, code_at)[0]
+            if found != number or code != 0:
+                sys.exit(f"{listen}: request {number} answered as {found} with error code {code}")
+            if passed > seconds * 0.1:
+                latencies.append(took * 1e6)
+    return sorted(latencies)
+
+
+def served_apis(listen):
+    """The numbers of the APIs that the broker tells of, by ApiVersions 0."""
+    with connect(address(listen)) as stream:
+        stream.sendall(struct.pack(">ihhih", 10, 18, 0, 1, -1))
+        answer = receive(stream)
+    count = struct.unpack_from(">i", answer, 6)[0]
+    return {struct.unpack_from(">h", answer, 10 + 6 * at)[0] for at in range(count)}
+
+
+def leader(listen, topic):
+    """Where the leader of partition 0 listens, by Metadata 1."""
+    name = topic.encode()
+    with connect(address(listen)) as stream:
+        body = struct.pack(">hhihih", 3, 1, 0, -1, 1, len(name)) + name
+        stream.sendall(struct.pack(">i", len(body)) + body)
+        fields = Fields(receive(stream), at=4)
+    nodes = {}
+    for _ in range(fields.number("i")):
+        node, host, port = fields.number("i"), fields.text(), fields.number("i")
+        fields.text()
+        nodes[node] = host, port
+    # The controller, one topic: its error code, name, internal or not, its partitions: error code, index.
+    fields.skip(4 + 4 + 2)
+    fields.text()
+    fields.skip(1)
+    for _ in range(fields.number("i")):
+        code, index, node = fields.number("h"), fields.number("i"), fields.number("i")
+        if (code, index) == (0, 0):
+            return nodes[node]
+        for _ in "replicas", "those in sync":
+            fields.skip(4 * fields.number("i"))
+    sys.exit(f"{listen} knows no leader of {topic}")
