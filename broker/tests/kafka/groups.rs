@@ -432,3 +432,27 @@ fn a_group_that_the_broker_assigns_shares_a_topic_out() {
     assert_eq!(code(answer.error_code), ErrorCode::None);
     broker.stop();
 }
+
+/// franz-go's Test848RegexBrokerResolves waited for the internal topic in vain: patterns passed it over.
+#[test]
+fn a_pattern_that_the_broker_matches_has_its_own_topics_too() {
+    let data = DataFolder::new("kafka-consumer-pattern");
+    let broker = RunningBroker::start(quick(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    let read = client.create_topic("read", 1);
+    client.coordinator("group");
+    let enters = ConsumerGroupHeartbeatRequest {
+        group_id: "group".into(),
+        member_id: "a".into(),
+        rebalance_timeout_ms: 30_000,
+        subscribed_topic_regex: Some("read|__consumer_.*".into()),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let answer = client.ask::<kafka::ConsumerGroupHeartbeat>(1, &enters);
+    assert_eq!(code(answer.error_code), ErrorCode::None);
+    let parts = answer.assignment.0.unwrap().topic_partitions;
+    assert!(parts.iter().any(|part| part.topic_id == read && part.partitions == [0]), "{parts:?}");
+    assert!(parts.iter().any(|part| part.topic_id != read && part.partitions.len() == 50), "{parts:?}");
+    broker.stop();
+}
