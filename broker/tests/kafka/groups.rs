@@ -160,6 +160,26 @@ fn every_version_commits_and_tells_through_the_right_core_and_the_wrong_one() {
     broker.stop();
 }
 
+/// librdkafka's 0030_offset_commit, with assigned partitions and the consumer protocol: such a consumer commits by the name
+/// that it gave itself, and was told from its second commit on that it is unknown.
+#[test]
+fn who_has_a_name_but_no_generation_commits_while_nobody_is_a_member() {
+    let data = DataFolder::new("kafka-commit-outside");
+    let broker = RunningBroker::start(quick(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("read", 1);
+    client.coordinator("group");
+    for number in 1..=2 {
+        assert_eq!(client.commit(9, "group", ("named", -1), "read", number), ErrorCode::None);
+        assert_eq!(client.committed(9, "group", "read").committed_offset, number);
+    }
+    let joined = client.join_whole(5, "group");
+    assert_eq!(client.commit(9, "group", ("named", -1), "read", 3), ErrorCode::UnknownMemberId);
+    assert_eq!(client.leave(5, "group", &joined), ErrorCode::None);
+    assert_eq!(client.commit(9, "group", ("named", -1), "read", 3), ErrorCode::None);
+    broker.stop();
+}
+
 #[test]
 fn groups_are_spread_over_the_cores_and_told_where_they_are() {
     let data = DataFolder::new("kafka-coordinators");
