@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::backend::file::{
     File, FolderLock, create_folder_all, exists, list_folder, lock_folder, prepare_device, read_whole,
-    remove_file, remove_folder_all, rename, space_of, sync_folder, write_whole_durably,
+    remove_empty_folder, remove_file, remove_folder_all, rename, space_of, sync_folder, write_whole_durably,
 };
 
 /// Waits for the writes that a killed process left in flight: they land after the process is gone, and would fall on what

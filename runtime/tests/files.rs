@@ -236,6 +236,10 @@ fn small_files_are_replaced_whole_and_read_within_a_bound() {
             assert_eq!((names[0].name.as_str(), names[0].is_folder, names[0].bytes), ("renamed", false, 4));
             file::remove_file(&renamed).await.unwrap();
             assert!(!file::exists(&renamed).await.unwrap());
+            file::remove_empty_folder(&folder.join("deep")).await.unwrap();
+            file::remove_empty_folder(&folder.join("deep/er")).await.unwrap();
+            file::remove_empty_folder(&folder.join("deep/er")).await.unwrap();
+            assert!(file::list_folder(&folder.join("deep")).await.unwrap().is_empty());
             file::remove_folder_all(&folder.join("deep")).await.unwrap();
             assert!(file::list_folder(&folder.join("deep")).await.unwrap_err().is_not_found());
             assert!(file::free_bytes(&folder).await.unwrap() > 0);

@@ -208,10 +208,10 @@ impl Classic {
         }
     }
 
-    /// Whether offsets of this member (or of somebody outside, while nobody is inside) are taken.
+    /// Whether offsets of this member are taken, or, while nobody is inside, of somebody outside: who has no generation, but
+    /// maybe a name, as a consumer of assigned partitions that named itself.
     pub(super) fn may_commit(&mut self, name: &MemberName, at: Moment) -> Result<(), GroupError> {
-        let is_outside = name.generation < 0 && name.member_id.is_empty() && name.instance_id.is_none();
-        if is_outside && self.is_empty() {
+        if name.generation < 0 && self.is_empty() {
             return Ok(());
         }
         self.check(name)?.lives(at.now);

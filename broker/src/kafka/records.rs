@@ -1,8 +1,6 @@
-//! DeleteRecords: the beginning of partitions moves forward.
+//! DeleteRecords: the beginning of partitions moves forward. The request's time-out is for followers, of which there are
+//! none: what a partition's own broker does is waited for, as in Kafka.
 
-use std::time::Duration;
-
-use runtime::clock;
 use wire::kafka::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeletedRecordsPartition,
     DeletedRecordsTopic, ErrorCode,
@@ -16,18 +14,13 @@ use crate::handlers;
 const NO_OFFSET: i64 = -1;
 
 pub(super) async fn delete(call: &Call<'_>, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
-    let until = clock::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
-            let deleting = delete_from(call, topic.name.as_str(), partition);
-            let left = until.since(clock::now());
-            // What is not done in time goes on all the same, as in Kafka.
-            let (low_watermark, error_code) = match clock::timeout(left, deleting).await {
-                Ok(Ok(start)) => (start, ErrorCode::None.number()),
-                Ok(Err(code)) => (NO_OFFSET, code),
-                Err(_) => (NO_OFFSET, ErrorCode::RequestTimedOut.number()),
+            let (low_watermark, error_code) = match delete_from(call, topic.name.as_str(), partition).await {
+                Ok(start) => (start, ErrorCode::None.number()),
+                Err(code) => (NO_OFFSET, code),
             };
             let partition_index = partition.partition_index;
             partitions.push(DeletedRecordsPartition { partition_index, low_watermark, error_code });

@@ -32,7 +32,7 @@ pub(crate) use message::{
 pub(crate) use routes::{Route, Routes};
 pub(crate) use wakeup::Wakeup;
 
-use crate::catalog::{Catalog, Change, OFFSETS_TOPIC, Record, Topic};
+use crate::catalog::{Catalog, Change, Record, Topic};
 use crate::config::Config;
 use crate::groups::{Groups, Topics};
 use crate::meta::Meta;
@@ -133,9 +133,8 @@ impl Topics for CatalogTopics {
 
     fn names(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
         let catalog = self.0.borrow();
-        let names = catalog.topics().map(|topic| topic.name.as_str());
-        // What the broker keeps for itself nobody reads by a pattern.
-        names.filter(|name| *name != OFFSETS_TOPIC && wanted(name)).map(str::to_owned).collect()
+        // The broker's own topics too, as in Kafka: it is the classic protocol whose clients leave them out.
+        catalog.topics().map(|topic| &topic.name).filter(|name| wanted(name)).cloned().collect()
     }
 }
 

@@ -170,6 +170,26 @@ fn every_version_commits_and_tells_through_the_right_core_and_the_wrong_one() {
     broker.stop();
 }
 
+/// librdkafka's 0030_offset_commit, with assigned partitions and the consumer protocol: such a consumer commits by the name
+/// that it gave itself, and was told from its second commit on that it is unknown.
+#[test]
+fn who_has_a_name_but_no_generation_commits_while_nobody_is_a_member() {
+    let data = DataFolder::new("kafka-commit-outside");
+    let broker = RunningBroker::start(quick(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("read", 1);
+    client.coordinator("group");
+    for number in 1..=2 {
+        assert_eq!(client.commit(9, "group", ("named", -1), "read", number), ErrorCode::None);
+        assert_eq!(client.committed(9, "group", "read").committed_offset, number);
+    }
+    let joined = client.join_whole(5, "group");
+    assert_eq!(client.commit(9, "group", ("named", -1), "read", 3), ErrorCode::UnknownMemberId);
+    assert_eq!(client.leave(5, "group", &joined), ErrorCode::None);
+    assert_eq!(client.commit(9, "group", ("named", -1), "read", 3), ErrorCode::None);
+    broker.stop();
+}
+
 #[test]
 fn groups_are_spread_over_the_cores_and_told_where_they_are() {
     let (_data, broker, mut client) = started("kafka-coordinators");
@@ -421,5 +441,29 @@ fn a_group_that_the_broker_assigns_shares_a_topic_out() {
     };
     let answer = client.ask::<kafka::ConsumerGroupHeartbeat>(1, &lives);
     assert_eq!(code(answer.error_code), ErrorCode::None);
+    broker.stop();
+}
+
+/// franz-go's Test848RegexBrokerResolves waited for the internal topic in vain: patterns passed it over.
+#[test]
+fn a_pattern_that_the_broker_matches_has_its_own_topics_too() {
+    let data = DataFolder::new("kafka-consumer-pattern");
+    let broker = RunningBroker::start(quick(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    let read = client.create_topic("read", 1);
+    client.coordinator("group");
+    let enters = ConsumerGroupHeartbeatRequest {
+        group_id: "group".into(),
+        member_id: "a".into(),
+        rebalance_timeout_ms: 30_000,
+        subscribed_topic_regex: Some("read|__consumer_.*".into()),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let answer = client.ask::<kafka::ConsumerGroupHeartbeat>(1, &enters);
+    assert_eq!(code(answer.error_code), ErrorCode::None);
+    let parts = answer.assignment.0.unwrap().topic_partitions;
+    assert!(parts.iter().any(|part| part.topic_id == read && part.partitions == [0]), "{parts:?}");
+    assert!(parts.iter().any(|part| part.topic_id != read && part.partitions.len() == 50), "{parts:?}");
     broker.stop();
 }

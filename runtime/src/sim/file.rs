@@ -222,6 +222,14 @@ pub async fn remove_folder_all(path: &Path) -> Result<(), FileError> {
     remove_file(path).await
 }
 
+pub async fn remove_empty_folder(path: &Path) -> Result<(), FileError> {
+    call("remove the empty folder", path, |world| {
+        let Ok(inode) = world.disk.find(path) else { return Ok(()) };
+        if world.disk.entries(inode)?.is_empty() { world.disk.remove(path) } else { Ok(()) }
+    })
+    .await
+}
+
 pub async fn exists(path: &Path) -> Result<bool, FileError> {
     call("look up", path, |world| Ok(world.disk.find(path).is_ok())).await
 }

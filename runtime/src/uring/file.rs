@@ -26,8 +26,8 @@ mod folder;
 
 pub use device::prepare_device;
 pub use folder::{
-    FolderLock, create_folder_all, exists, list_folder, lock_folder, read_whole, remove_file,
-    remove_folder_all, rename, space_of, sync_folder, write_whole_durably,
+    FolderLock, create_folder_all, exists, list_folder, lock_folder, read_whole, remove_empty_folder,
+    remove_file, remove_folder_all, rename, space_of, sync_folder, write_whole_durably,
 };
 
 /// How much is written at a time where zeroing a range is not something the file system can do.

@@ -67,12 +67,11 @@ pub(crate) async fn delete_folder(folder: &Path) -> Result<(), FileError> {
         free_in_steps(&doomed.join(&entry.name), entry.bytes, &|| true).await?;
     }
     file::remove_folder_all(&doomed).await?;
-    if let Some(topic) = folder.parent()
-        && file::list_folder(topic).await?.is_empty()
-    {
-        file::remove_folder_all(topic).await?;
+    // Other shards remove theirs at the same time, or make those of a new topic of the same name.
+    match folder.parent() {
+        Some(topic) => file::remove_empty_folder(topic).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Cuts a file shorter and shorter, and removes it. False where it was told to stop before.

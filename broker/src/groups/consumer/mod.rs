@@ -101,9 +101,9 @@ impl Consumer {
         }
     }
 
-    /// Whether offsets of this member are taken.
+    /// Whether offsets of this member are taken, or, while nobody is inside, of somebody outside, named or not.
     pub(super) fn may_commit(&self, name: &MemberName) -> Result<(), GroupError> {
-        if name.generation < 0 && name.member_id.is_empty() && self.is_empty() {
+        if name.generation < 0 && self.is_empty() {
             return Ok(());
         }
         self.check_epoch(&name.member_id, name.generation)

@@ -71,6 +71,17 @@ pub async fn remove_folder_all(path: &Path) -> Result<(), FileError> {
     call("remove folder", path, |path| fs::remove_dir_all(path)).await
 }
 
+/// Removes a folder if it is there and has nothing in it, in one step: what another shard puts into it meanwhile stays.
+pub async fn remove_empty_folder(path: &Path) -> Result<(), FileError> {
+    let remove = |path: &Path| match fs::remove_dir(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
+        other => other,
+    };
+    call("remove empty folder", path, remove).await
+}
+
 /// True if there is a file or folder of this name. A name that cannot be looked up is an error, not a no.
 pub async fn exists(path: &Path) -> Result<bool, FileError> {
     call("look for", path, |path| path.try_exists()).await
