@@ -234,6 +234,16 @@ impl IoUring {
             .map(|cqe| CQE::new(ring, cqe))
     }
 
+    /// Block until so many [`CQE`]s are ready, consuming none, or `timeout` has passed: then the error is `ETIME`.
+    pub fn wait_for_events(&mut self, count: u32, timeout: Option<Duration>) -> io::Result<()> {
+        let timespec = timeout.map(|duration| uring_sys::__kernel_timespec {
+            tv_sec: duration.as_secs() as _,
+            tv_nsec: duration.subsec_nanos() as _,
+        });
+        let timespec = timespec.as_ref().map_or(ptr::null(), ptr::from_ref);
+        self.inner_wait_for_cqes(count, timespec).map(drop)
+    }
+
     /// Returns an iterator of [`CQE`]s which are ready from the kernel.
     pub fn cqes(&mut self) -> CQEs<'_> {
         CQEs::new(NonNull::from(&mut self.ring))

@@ -294,6 +294,11 @@ impl Source {
         }
     }
 
+    /// Whether it is in a ring, or on its way to one.
+    pub(super) fn is_enqueued(&self) -> bool {
+        self.inner.borrow().enqueued.is_some()
+    }
+
     pub(super) fn raw(&self) -> RawFd {
         self.inner.borrow().raw
     }
