@@ -1932,6 +1932,7 @@ impl Drop for Reactor {
 
 #[cfg(test)]
 mod tests {
+    use crate::sys::TimeSpec64;
     use crate::PoolPlacement;
     use std::time::Instant;
 
