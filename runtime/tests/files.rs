@@ -5,6 +5,8 @@ mod on_shards;
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use on_shards::{on_one_shard, test_folder};
@@ -291,4 +293,31 @@ fn the_flush_delay_is_added_to_durable_writes_and_flushes_only() {
     });
     let (_plain, durable, flush) = elapsed.unwrap()[0];
     assert!(durable >= DELAY && flush >= DELAY);
+}
+
+/// Shards remove and make the folders of topics of one name at the same time: the one that is left empty goes, also
+/// between another's look at it and what it puts into it.
+#[test]
+fn a_folder_is_made_though_its_parent_is_removed_whenever_it_is_empty() {
+    let folder = test_folder("parent-removed");
+    let stop = Arc::new(AtomicBool::new(false));
+    let remover = std::thread::spawn({
+        let (parent, stop) = (folder.join("topic"), stop.clone());
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = std::fs::remove_dir(&parent);
+            }
+        }
+    });
+    on_one_shard(move || {
+        let child = folder.join("topic/partition");
+        async move {
+            for _ in 0..200 {
+                file::create_folder_all(&child).await.unwrap();
+                file::remove_empty_folder(&child).await.unwrap();
+            }
+        }
+    });
+    stop.store(true, Ordering::Relaxed);
+    remover.join().unwrap();
 }

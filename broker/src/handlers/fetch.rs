@@ -132,7 +132,8 @@ async fn read_log(shard: &Shard, log: &Log, cursor: &mut Cursor, bytes_max: usiz
         },
         Err(error) => {
             let code = read_code(&error);
-            if code != ErrorCode::OffsetOutOfRange
+            // Whoever reads on while a topic is deleted needs no operator.
+            if !matches!(code, ErrorCode::OffsetOutOfRange | ErrorCode::TopicDeleted)
                 && let Some(left_out) = shard.said.read_failed.due()
             {
                 tracing::warn!(%error, uid = %log.uid(), left_out, "a read failed");

@@ -25,16 +25,24 @@ pub async fn create_folder_all(path: &Path) -> Result<(), FileError> {
     call("create folder", path, create_durably).await
 }
 
+/// How often a parent may be removed under a folder that is being made: each shard removes its part of a topic once.
+const PARENT_REMOVALS_MAX: usize = 64;
+
 fn create_durably(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = parent_of(folder);
-    create_durably(&parent)?;
-    match fs::create_dir(folder) {
-        // Another shard was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-        other => other?,
+    let mut removals_left = PARENT_REMOVALS_MAX;
+    loop {
+        create_durably(&parent)?;
+        match fs::create_dir(folder) {
+            // Another shard was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => break,
+            // Another shard removed the parent while it was empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && removals_left > 0 => removals_left -= 1,
+            other => break other?,
+        }
     }
     sync(&parent)
 }

@@ -1148,7 +1148,7 @@ impl UringCommon for SleepableRing {
 }
 
 /// How often a task queue asks whether its time is up before the clock is looked at.
-const ASKED_BEFORE_CLOCK: u32 = 32;
+const ASKED_BEFORE_CLOCK: u32 = 8;
 
 pub(crate) struct Reactor {
     // FIXME: it is starting to feel we should clean this up to a Inner pattern
@@ -1160,6 +1160,7 @@ pub(crate) struct Reactor {
     preempt_at: Cell<Option<Instant>>,
     /// Asked how often since the clock was looked at.
     preempt_asked: Cell<u32>,
+    time_was_up: Cell<bool>,
 
     /// Polls the latency ring from the main ring.
     link_src: Source,
@@ -1298,6 +1299,7 @@ impl Reactor {
             poll_ring: RefCell::new(poll_ring),
             preempt_at: Cell::new(None),
             preempt_asked: Cell::new(0),
+            time_was_up: Cell::new(false),
             blocking_thread,
             link_src,
             notifier,
@@ -1773,6 +1775,7 @@ impl Reactor {
 
         self.preempt_at
             .set(preempt_timer().map(|preempt| Instant::now() + preempt));
+        self.time_was_up.set(false);
 
         // A Note about `need_preempt`:
         //
@@ -1788,17 +1791,21 @@ impl Reactor {
         self.blocking_thread.flush()
     }
 
-    /// Whether the time that `wait` gave has passed. The clock is looked at now and then: this is asked before each
-    /// task.
+    /// Whether the time that `wait` gave has passed. Once true it stays so until the next `wait`. The clock is looked
+    /// at now and then: this is asked before each task.
     #[inline]
     pub(crate) fn time_is_up(&self) -> bool {
+        if self.time_was_up.get() {
+            return true;
+        }
         let asked = self.preempt_asked.get().wrapping_add(1);
         self.preempt_asked.set(asked);
-        asked % ASKED_BEFORE_CLOCK == 0
-            && self
-                .preempt_at
-                .get()
-                .is_some_and(|at| Instant::now() >= at)
+        if asked % ASKED_BEFORE_CLOCK == 0 {
+            let at = self.preempt_at.get();
+            self.time_was_up
+                .set(at.is_some_and(|at| Instant::now() >= at));
+        }
+        self.time_was_up.get()
     }
 
     pub(crate) fn preempt_pointers(&self) -> (*const u32, *const u32) {
