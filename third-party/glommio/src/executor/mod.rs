@@ -1386,6 +1386,7 @@ impl LocalExecutor {
                 }
             }
             let elapsed = time.elapsed();
+            self.reactor.sys.look_at_clock(time + elapsed);
             drop(guard);
             (elapsed, tasks_executed_this_loop)
         };

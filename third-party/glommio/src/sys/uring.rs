@@ -1801,11 +1801,14 @@ impl Reactor {
         let asked = self.preempt_asked.get().wrapping_add(1);
         self.preempt_asked.set(asked);
         if asked % ASKED_BEFORE_CLOCK == 0 {
-            let at = self.preempt_at.get();
-            self.time_was_up
-                .set(at.is_some_and(|at| Instant::now() >= at));
+            self.look_at_clock(Instant::now());
         }
         self.time_was_up.get()
+    }
+
+    pub(crate) fn look_at_clock(&self, now: Instant) {
+        let at = self.preempt_at.get();
+        self.time_was_up.set(at.is_some_and(|at| now >= at));
     }
 
     pub(crate) fn preempt_pointers(&self) -> (*const u32, *const u32) {
