@@ -40,6 +40,7 @@ class Writer:
 
     def __init__(self, address: str):
         self.ends = [0] * PARTITIONS
+        self.failures = []
         self._stop = False
         self._producer = Producer({"bootstrap.servers": address, "linger.ms": 5, "log_level": 0})
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -49,19 +50,25 @@ class Writer:
         began, sent = time.monotonic(), 0
         while not self._stop:
             while sent < (time.monotonic() - began) * RECORDS_A_SECOND:
-                self._producer.produce(TOPIC, partition=sent % PARTITIONS, value=b"x" * 100, on_delivery=self._delivered)
+                try:
+                    self._producer.produce(TOPIC, partition=sent % PARTITIONS, value=b"x" * 100, on_delivery=self._delivered)
+                except BufferError as error:
+                    self.failures.append(f"the broker takes less than {RECORDS_A_SECOND} records a second: {error}")
+                    return
                 sent += 1
             self._producer.poll(0.01)
 
     def _delivered(self, error, message):
         if error is not None:
-            raise RuntimeError(f"a record could not be written: {error}")
-        self.ends[message.partition()] = max(self.ends[message.partition()], message.offset() + 1)
+            self.failures.append(f"a record could not be written: {error}")
+        else:
+            self.ends[message.partition()] = max(self.ends[message.partition()], message.offset() + 1)
 
     def finish(self):
         self._stop = True
         self._thread.join()
-        self._producer.flush(30)
+        if left := self._producer.flush(30):
+            self.failures.append(f"{left} records were not written within 30 s")
 
 
 class Member:
@@ -98,6 +105,11 @@ class Member:
         self._process.wait(60)
         self._thread.join()
         self.owned = set()
+
+    def ended_badly(self) -> str | None:
+        """In what way it did not end as it was told to, if so."""
+        expected = -signal.SIGKILL if self.killed else 0
+        return None if self._process.returncode == expected else f"it ended with {self._process.returncode}"
 
 
 class Churn:
@@ -161,6 +173,8 @@ def faults(members: list[Member], ends: list[int]):
     times = collections.Counter()
     allowed = collections.Counter()
     for number, member in enumerate(members):
+        if badly := member.ended_badly():
+            yield f"member {number}: {badly}"
         uncommitted = collections.defaultdict(set)
         for word, rest in member.events:
             if word == "failed":
@@ -212,7 +226,7 @@ def main() -> int:
         while read_to(churn.members) != writer.ends and time.monotonic() < caught_up:
             time.sleep(0.1)
         churn.finish()
-        found = list(faults(churn.members, writer.ends))
+        found = writer.failures + list(faults(churn.members, writer.ends))
     print(
         f"{'FAILED' if found else 'ok    '} churn of a {options.protocol} group: {len(churn.members)} members, "
         f"{sum(writer.ends)} records" + "".join(f"\n       {fault}" for fault in found[:10])

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from broker import PROJECT, Broker
@@ -63,6 +63,9 @@ class Librdkafka:
                 self._sent += 1
             except BufferError:
                 self._producer.poll(0.05)
+            except KafkaException as error:
+                self.failures.append(f"{self._sent}: {error}")
+                return
             self._producer.poll(0)
 
     def _delivered(self, error, message):
@@ -74,7 +77,8 @@ class Librdkafka:
     def finish(self):
         self._stop = True
         self._thread.join()
-        self._producer.flush(DELIVERY_SECONDS_MAX)
+        if left := self._producer.flush(DELIVERY_SECONDS_MAX):
+            self.failures.append(f"{left} records had no answer within {DELIVERY_SECONDS_MAX} s")
 
 
 class Java:
@@ -109,6 +113,8 @@ class Java:
                 self.failures.append(f"{told['value']}: {told['message']}")
 
     def finish(self):
+        if self._process.poll() is not None:
+            self.failures.append(f"it ended by itself, with {self._process.returncode}")
         self._process.terminate()
         self._process.wait(DELIVERY_SECONDS_MAX)
         self._thread.join()

@@ -174,9 +174,7 @@ fn every_version_commits_and_tells_through_the_right_core_and_the_wrong_one() {
 /// that it gave itself, and was told from its second commit on that it is unknown.
 #[test]
 fn who_has_a_name_but_no_generation_commits_while_nobody_is_a_member() {
-    let data = DataFolder::new("kafka-commit-outside");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-commit-outside");
     client.create_topic("read", 1);
     client.coordinator("group");
     for number in 1..=2 {
@@ -447,9 +445,7 @@ fn a_group_that_the_broker_assigns_shares_a_topic_out() {
 /// franz-go's Test848RegexBrokerResolves waited for the internal topic in vain: patterns passed it over.
 #[test]
 fn a_pattern_that_the_broker_matches_has_its_own_topics_too() {
-    let data = DataFolder::new("kafka-consumer-pattern");
-    let broker = RunningBroker::start(quick(&data));
-    let mut client = KafkaClient::connect(broker.shared());
+    let (_data, broker, mut client) = started("kafka-consumer-pattern");
     let read = client.create_topic("read", 1);
     client.coordinator("group");
     let enters = ConsumerGroupHeartbeatRequest {
