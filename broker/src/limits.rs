@@ -165,7 +165,7 @@ pub const GROUPS_LOAD_PATIENCE: Duration = Duration::from_secs(5);
 /// The program, its libraries, and what is shared by all shards.
 pub const PROCESS_BYTES: usize = 64 * MIB;
 /// A shard's stack, rings and registered memory (4 MiB were seen), the buffers of a journal write and of reads under way, and
-/// what its allocator does not give back: glibc keeps up to twice the largest block freed, which is a batch of 8 MiB.
+/// what its allocator does not give back: up to 16 MiB at the end of its heap (`runtime/src/uring/heap.rs`).
 pub const SHARD_BYTES: usize = 24 * MIB;
 /// Dropped buffers that a shard keeps, and no more than [`crate::Config::kept_buffer_bytes_max`]: about what is being written
 /// at a time.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// What a back end brings: `Block` is a handle to aligned memory of this process (`uncleared`, `zeroed`, `as_bytes`,
-/// `as_bytes_mut`, which panics while there are clones, `recycle`; a clone is the same memory), `ReadBlock` dereferences
+/// `as_bytes_mut`, which panics while there are clones, `memory_bytes`, `recycle`; a clone is the same memory), `ReadBlock` dereferences
 /// to what a read returned.
 use crate::backend::buffer::{Block, ReadBlock};
 
@@ -40,6 +40,15 @@ impl Buffer {
     /// A buffer of `length` zeros.
     pub fn zeroed(length: usize) -> Buffer {
         Buffer { content: Content::Owned(Block::zeroed(length)) }
+    }
+
+    /// What it keeps in memory: its length, and up to an eighth more in memory that was used before.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.content {
+            Content::Owned(block) => block.memory_bytes(),
+            Content::Read(block) => block.len(),
+            Content::Gone => unreachable!("a dropped buffer was used"),
+        }
     }
 
     /// What a read returned.

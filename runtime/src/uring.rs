@@ -28,6 +28,7 @@ pub(crate) mod buffer;
 pub(crate) mod clock;
 pub(crate) mod executor;
 pub(crate) mod file;
+pub(crate) mod heap;
 pub(crate) mod mesh;
 pub(crate) mod net;
 pub(crate) mod panic;

@@ -43,7 +43,7 @@ impl Slice {
 
     /// The memory that this slice holds if no other shares it.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.buffer.len()
+        self.buffer.memory_bytes()
     }
 
     /// The same bytes: as they are, or copied where they would keep too much else in memory.
@@ -78,12 +78,21 @@ impl Slice {
 fn kept_bytes(slices: &[Slice]) -> usize {
     let (mut bytes, mut last) = (0, None);
     for slice in slices {
-        let buffer: &[u8] = &slice.buffer;
-        if last.replace(buffer.as_ptr()) != Some(buffer.as_ptr()) {
-            bytes += buffer.len();
+        let buffer = slice.buffer.as_ptr();
+        if last.replace(buffer) != Some(buffer) {
+            bytes += slice.buffer.memory_bytes();
         }
     }
     bytes
+}
+
+impl Backing {
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Pages(buffer) => buffer.memory_bytes(),
+            Self::Copied(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl Deref for Backing {

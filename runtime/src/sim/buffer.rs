@@ -34,6 +34,11 @@ impl Block {
         &self.memory[self.start..self.start + self.length]
     }
 
+    /// The other back end's may lie in more memory than they need.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.length
+    }
+
     /// # Panics
     /// While a clone exists: a write may be reading the memory.
     pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {

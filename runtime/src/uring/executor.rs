@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
-use super::{blocking, buffer, panic, pending, signal, task};
+use super::{blocking, buffer, heap, panic, pending, signal, task};
 use crate::executor::ShardId;
 use heartbeat::Pulse;
 
@@ -96,6 +96,7 @@ where
 {
     check_cores(&options.cores);
     start_error::check_memory_lock(&options)?;
+    heap::keep_free_ends();
     watch::make_kicks_harmless().map_err(StartError::Thread)?;
     let (report, reports) = mpsc::channel();
     // Nothing is ever sent: it closes when the last shard's thread has ended.

@@ -122,6 +122,13 @@ impl DmaBuffer {
         self.size = newsize;
     }
 
+    /// Gives the buffer back what [`trim_to_size`](#method.trim_to_size) took from it: it is as long as its memory again.
+    pub fn untrim(&mut self) {
+        if let BufferStorage::Sys(memory) = &self.storage {
+            self.size = memory.layout.size() - self.trim;
+        }
+    }
+
     /// Returns a representation of the current addressable contents of this
     /// `DmaBuffer` as a byte slice
     pub fn as_bytes(&self) -> &[u8] {
