@@ -119,7 +119,13 @@ impl ServerPlan {
     }
 
     /// Runs one shard, from its start to the end of an orderly stop.
-    pub async fn run_shard(self, shard_id: ShardId) -> Result<(), ServeError> {
+    ///
+    /// Boxed: a future without a type is compiled here, once. With one, each program that runs a broker compiles all of it.
+    pub fn run_shard(self, shard_id: ShardId) -> future::BoxedLocal<Result<(), ServeError>> {
+        Box::pin(self.run(shard_id))
+    }
+
+    async fn run(self, shard_id: ShardId) -> Result<(), ServeError> {
         let mesh = self.mesh.clone().join(shard_id).await;
         let mut begun = start::begin(&self.config, mesh).await?;
         let shard = begun.shard.clone();
