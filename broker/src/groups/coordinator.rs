@@ -221,7 +221,7 @@ impl Coordinator {
             Some(group) => group.may_commit(&commit.member, at),
             // From outside, with a group of its own making.
             None if commit.member.generation < 0 => Ok(()),
-            None => Err(GroupError::IllegalGeneration { found: -1 }),
+            None => Err(GroupError::GroupNotFound),
         };
         if let Err(error) = may_commit {
             return out.refuse(to, error);

@@ -18,6 +18,8 @@ use crate::handlers;
 
 /// From this version on offsets of many groups are asked for at once.
 const MANY_GROUPS_FROM: i16 = 8;
+/// From this version on a member of a group that is not there is told so; before, that its generation is none (KIP-848).
+const NO_SUCH_GROUP_FROM: i16 = 9;
 /// From this version on an answer has room for an error of the group; before each partition has it.
 const GROUP_ERROR_FROM: i16 = 2;
 
@@ -91,7 +93,12 @@ pub(super) async fn commit(call: &Call<'_>, request: OffsetCommitRequest) -> Off
         generation: request.generation_id_or_member_epoch,
     };
     let commit = GroupRequest::Commit(Commit { member, offsets: offsets.collect() });
-    let answer = ask(call, &request.group_id, commit).await;
+    let answer = match ask(call, &request.group_id, commit).await {
+        Err(GroupError::GroupNotFound) if call.version < NO_SUCH_GROUP_FROM => {
+            Err(GroupError::IllegalGeneration { found: -1 })
+        }
+        answer => answer,
+    };
     let mut numbers = Outcomes::new(asked, answer).into_numbers();
     let topic = |topic: OffsetCommitTopic| CommittedTopic {
         partitions: topic

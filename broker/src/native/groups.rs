@@ -140,9 +140,12 @@ async fn commit_all(connection: &Connection, request: CommitOffsets) -> Result<(
         offsets.push((TopicPartition { topic, partition }, offset));
     }
     let member = MemberName { member_id: request.member_id, instance_id: None, generation: request.epoch };
-    match ask(connection, &request.group, GroupRequest::Commit(Commit { member, offsets })).await? {
-        GroupReply::Kept(kept) => kept.into_iter().collect(),
-        other => panic!("a commit is answered {other:?}"),
+    match ask(connection, &request.group, GroupRequest::Commit(Commit { member, offsets })).await {
+        Ok(GroupReply::Kept(kept)) => kept.into_iter().collect(),
+        Ok(other) => panic!("a commit is answered {other:?}"),
+        // It was a member of a group that is gone: it begins anew, as any that is out.
+        Err(GroupError::GroupNotFound) => Err(GroupError::UnknownMember),
+        Err(error) => Err(error),
     }
 }
 

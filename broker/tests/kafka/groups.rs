@@ -238,6 +238,9 @@ fn a_restart_keeps_members_their_parts_and_what_they_committed() {
     assert_eq!(client.commit(8, "group", member, "read", 41), ErrorCode::None);
     assert_eq!(client.commit(8, "group", (member.0, 9), "read", 99), ErrorCode::IllegalGeneration);
     assert_eq!(client.commit(8, "group", ("", -1), "read", 99), ErrorCode::UnknownMemberId);
+    client.coordinator("gone");
+    assert_eq!(client.commit(8, "gone", ("x", 3), "read", 99), ErrorCode::IllegalGeneration);
+    assert_eq!(client.commit(9, "gone", ("x", 3), "read", 99), ErrorCode::GroupIdNotFound);
     broker.stop();
 
     let (broker, mut client) = served(&data);

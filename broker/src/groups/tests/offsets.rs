@@ -88,7 +88,7 @@ fn members_commit_in_their_generation_and_nobody_else_does() {
     assert_eq!(world.committed("t"), Some(2));
     let mut empty = World::new();
     let unknown = empty.commit_as(member("x", 3), "t", 1);
-    assert_eq!(empty.refused(unknown), GroupError::IllegalGeneration { found: -1 });
+    assert_eq!(empty.refused(unknown), GroupError::GroupNotFound);
 }
 
 #[test]
