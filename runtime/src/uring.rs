@@ -19,8 +19,8 @@
 //! | each poll of a channel, a file or an accept adds a waker; 32,768 of one task are a panic | `mesh.rs`, `net.rs`, `file.rs` |
 //! | a dropped accept loses a connection that had just come | `net.rs` (`TcpListener`) |
 //! | a dropped `spawn_blocking` leaks its result | `blocking.rs` |
-//! | the preempt timer is 100 ms: one busy task delays all I/O by that; 1 ms makes the next one likely | `executor.rs` |
-//! | an executor goes to sleep although tasks are ready, if an event comes at the wrong moment | `executor/heartbeat.rs` |
+//! | the preempt timer is 100 ms: one busy task delays all I/O by that | `executor.rs` |
+//! | an executor goes to sleep although tasks are ready, if an event comes at the wrong moment | `third-party/`, `executor/heartbeat.rs` |
 //! | no signals | `signal.rs` |
 
 pub(crate) mod blocking;

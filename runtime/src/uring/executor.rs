@@ -23,8 +23,7 @@ mod watch;
 pub use start_error::StartError;
 
 /// After how long a busy task is told to yield (`yield_if_needed`), and I/O is looked after meanwhile. glommio's own
-/// 100 ms would be the latency of every acknowledgement beside one long loop. Much less would make the lost wake-up of
-/// `heartbeat.rs` likely wherever the system takes the core away for a moment.
+/// 100 ms would be the latency of every acknowledgement beside one long loop; much less gains nothing (docs/performance.md).
 const PREEMPT_INTERVAL_DEFAULT: Duration = Duration::from_millis(10);
 
 /// Locked memory for reads that one executor starts with, by default. glommio registers it with three rings.
@@ -54,8 +53,8 @@ pub struct ExecutorOptions {
     /// Memory of dropped buffers that each executor keeps for the next ones at most: a little above what is under way at a
     /// time, or the kernel clears fresh pages for each.
     pub kept_buffer_bytes_max: usize,
-    /// After how long a busy task is told to yield. Ten milliseconds, except where a test wants glommio's lost wake-up
-    /// to come at once instead of once in a while.
+    /// After how long a busy task is told to yield. Ten milliseconds, except where a test wants time to be up
+    /// before the first task of a round.
     pub preempt_interval: Duration,
 }
 

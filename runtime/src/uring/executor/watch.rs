@@ -2,17 +2,15 @@
 //!
 //! Runs on the thread that started the executors, which has nothing else to do until they end.
 //!
-//! `heartbeat.rs` tells of the wake-up that glommio can lose, and bounds it by a timer. By the same reasoning two cases are
-//! left: an executor may lose its very first wake-up, before any task has run and armed a timer; and the lost one may be
-//! the heartbeat's own, whose timer is then spent. Either way it would sleep for good. From outside, only a signal reaches
-//! it: the wait for the ring ends with EINTR, and glommio collects again and runs what is queued. A kick may itself be lost
-//! in the same way; the next one comes.
+//! `heartbeat.rs` tells of the wake-up that glommio could lose, and bounds what is left of that by a timer. Two cases are beyond a timer:
+//! an executor may lose its very first wake-up, before any task has run and armed one; and the lost one may be the
+//! heartbeat's own, whose timer is then spent. Either way it would sleep for good. From outside, only a signal reaches it: the
+//! wait for the ring ends with EINTR, and glommio collects again and runs what is queued. A kick may itself be lost; the
+//! next one comes.
 //!
-//! That the first case happens is certain only in a test, with a shorter preempt timer and a rival for the core: a thousand
-//! such starts without kicks hung eleven times of twelve (`runtime/tests/tasks.rs`). That it happens to a broker is an
-//! inference: brokers were once seen to hang at their start, on a machine whose cores were all taken, and 510 starts tried
-//! since have not shown it again. The watch stays because it costs next to nothing, a look at a counter a second on a thread
-//! that sleeps otherwise, and because a broker that hangs at its start does not end by itself.
+//! Brokers were once seen to hang at their start, on a machine whose cores were all taken. The watch stays because it costs next
+//! to nothing, a look at a counter a second on a thread that sleeps otherwise, and because a broker that hangs at its
+//! start does not end by itself.
 //!
 //! This file is one of those that may use `unsafe`: it sends a signal to a thread.
 
@@ -35,7 +33,7 @@ const INTERVAL_AT_START: Duration = Duration::from_millis(20);
 /// How often the others are: what a lost heartbeat may cost. One wake-up a second is not to be seen in an idle process.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-const _: () = assert!(INTERVAL.as_millis() > 2 * heartbeat::INTERVAL_WHEN_IDLE.as_millis());
+const _: () = assert!(INTERVAL.as_millis() > 2 * heartbeat::INTERVAL.as_millis());
 
 /// Gives the signal of a kick a handler that does nothing: without one the kernel drops it and interrupts no wait.
 /// SIGURG, because nobody means anything else by it and its default is to do nothing.
