@@ -34,7 +34,7 @@ impl From<crate::session::Denied> for Refusal {
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let code = match &error {
-            CommandError::Name(_) => ErrorCode::InvalidTopicName,
+            CommandError::Name(_) | CommandError::Collides { .. } => ErrorCode::InvalidTopicName,
             CommandError::Setting(crate::catalog::SettingError::Unknown { .. }) => ErrorCode::UnknownSetting,
             CommandError::Setting(_) => ErrorCode::InvalidSetting,
             CommandError::TopicExists { .. } => ErrorCode::TopicExists,

@@ -74,6 +74,9 @@ pub enum CommandError {
     Setting(#[from] SettingError),
     #[error("topic {name:?} is there already")]
     TopicExists { name: String },
+    // Kafka's words, which its tools look for.
+    #[error("Topic '{name}' collides with existing topic: {other}")]
+    Collides { name: String, other: String },
     #[error("there is no topic {name:?}")]
     UnknownTopic { name: String },
     #[error("a topic has at most {limit} partitions, {wanted} are asked for", limit = limits::PARTITIONS_PER_TOPIC_MAX)]
@@ -151,6 +154,16 @@ fn refuse_internal(name: &str) -> Result<(), CommandError> {
     }
 }
 
+/// What keeps the groups must come about, whatever others are called.
+fn refuse_colliding(catalog: &Catalog, name: &str) -> Result<(), CommandError> {
+    match catalog.colliding(name) {
+        Some(other) if name != OFFSETS_TOPIC => {
+            Err(CommandError::Collides { name: name.to_owned(), other: other.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn known<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Topic, CommandError> {
     catalog.topic(name).ok_or_else(|| CommandError::UnknownTopic { name: name.to_owned() })
 }
@@ -166,6 +179,7 @@ fn create_topic(
     if catalog.topic(name).is_some() {
         return Err(CommandError::TopicExists { name: name.to_owned() });
     }
+    refuse_colliding(catalog, name)?;
     let wanted = if partitions == 0 { limits::PARTITIONS_DEFAULT } else { partitions };
     let mut given = BTreeMap::new();
     for (name, value) in settings {

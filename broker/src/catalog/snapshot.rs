@@ -7,6 +7,7 @@ use storage::PartitionUid;
 
 use super::codec::{CatalogFormatError, Decoder, Encoder};
 use super::state::{Catalog, Partition, Topic};
+use super::topic_name::CollidingNames;
 
 /// Bytes of one partition.
 const PARTITION_BYTES: usize = 8 + 2 + 4;
@@ -46,9 +47,21 @@ pub(super) fn decode(bytes: &[u8], revision: u64) -> Result<Catalog, CatalogForm
     let topics = from.list("topics", TOPIC_BYTES_MIN, |from| decode_topic(from, shards, next_uid))?;
     from.end()?;
     let names = topics.iter().map(|topic| (topic.id, topic.name.clone())).collect();
+    let mut colliding = CollidingNames::default();
+    topics.iter().for_each(|topic| colliding.insert(&topic.name));
     let topics: BTreeMap<String, Topic> =
         topics.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
-    Ok(Catalog { revision, shards, leader_epoch, next_uid, next_producer_id, stopped, topics, names })
+    Ok(Catalog {
+        revision,
+        shards,
+        leader_epoch,
+        next_uid,
+        next_producer_id,
+        stopped,
+        topics,
+        names,
+        colliding,
+    })
 }
 
 fn decode_topic(from: &mut Decoder<'_>, shards: u16, next_uid: u64) -> Result<Topic, CatalogFormatError> {

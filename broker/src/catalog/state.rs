@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::placement::ShardLoads;
 use super::record::{Change, PartitionMove, PartitionPlace, Record};
 use super::settings;
-use super::topic_name::OFFSETS_TOPIC;
+use super::topic_name::{CollidingNames, OFFSETS_TOPIC};
 
 /// One partition of a topic; its number is its place in [`Topic::partitions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct Catalog {
     pub(super) stopped: bool,
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) names: HashMap<Uuid, String>,
+    /// The names of all topics that another's could collide with.
+    pub(super) colliding: CollidingNames,
 }
 
 impl Default for Catalog {
@@ -134,6 +136,7 @@ impl Default for Catalog {
             stopped: true,
             topics: BTreeMap::new(),
             names: HashMap::new(),
+            colliding: CollidingNames::default(),
         }
     }
 }
@@ -184,6 +187,11 @@ impl Catalog {
         self.topics.get(self.names.get(id)?)
     }
 
+    /// A topic whose name Kafka's metrics could not tell from this one.
+    pub(super) fn colliding(&self, name: &str) -> Option<&str> {
+        self.colliding.find(name)
+    }
+
     /// How many partitions all topics have.
     pub fn partition_count(&self) -> usize {
         self.topics.values().map(|topic| topic.partitions.len()).sum()
@@ -224,12 +232,14 @@ impl Catalog {
                 let partitions = self.new_partitions(index, partitions)?;
                 let topic = Topic { id: *id, name: name.clone(), settings: settings.clone(), partitions };
                 self.names.insert(*id, name.clone());
+                self.colliding.insert(name);
                 self.topics.insert(name.clone(), topic);
                 Ok(())
             }
             Change::TopicDeleted { id } => {
                 let name = self.names.remove(id).ok_or(ApplyError::UnknownTopic { index, id: *id })?;
                 self.topics.remove(&name);
+                self.colliding.remove(&name);
                 Ok(())
             }
             Change::TopicAltered { id, settings, added } => {

@@ -41,7 +41,7 @@ fn start(catalog: &mut Catalog, shards: u16) -> Record {
 }
 
 fn random_command(dice: &mut Dice, step: u64) -> Command {
-    let name = format!("t{}", dice.below(8));
+    let name = format!("t{}{}", if dice.below(2) == 0 { '.' } else { '_' }, dice.below(8));
     match dice.below(5) {
         0 | 1 => create(&name, dice.below(6) as u32, u128::from(step) + 1),
         2 => Command::DeleteTopic { name },
@@ -173,4 +173,39 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
     let unknown = Command::DeleteTopic { name: "u".to_owned() };
     assert!(matches!(apply(&mut catalog, &unknown), Err(CommandError::UnknownTopic { .. })));
     assert_eq!(catalog.topics().count(), 1);
+}
+
+/// `a.b` and `a_b` were two topics, whose metrics no tool of Kafka's can tell apart.
+#[test]
+fn a_name_that_collides_is_refused_until_the_other_is_gone_and_old_catalogs_load() {
+    let mut catalog = Catalog::default();
+    start(&mut catalog, 1);
+    apply(&mut catalog, &create("a.b", 1, 1)).unwrap();
+    let error = apply(&mut catalog, &create("a_b", 1, 2)).unwrap_err();
+    assert_eq!(error.to_string(), "Topic 'a_b' collides with existing topic: a.b");
+    let same = apply(&mut catalog, &create("a.b", 1, 2));
+    assert!(matches!(same, Err(CommandError::TopicExists { .. })));
+    // An older version's records, and its snapshots.
+    let created = |name: &str, id| Change::TopicCreated {
+        id: Uuid::from_u128(id),
+        name: name.to_owned(),
+        settings: Default::default(),
+        partitions: Vec::new(),
+    };
+    let old = record(&catalog, created("a_b", 2));
+    catalog.apply(&old).unwrap();
+    let catalog = snapshot::decode(&snapshot::encode(&catalog), catalog.revision());
+    let mut catalog = catalog.unwrap();
+    assert_eq!(catalog.topics().count(), 2);
+    for name in ["a.b", "a_b"] {
+        assert!(matches!(
+            apply(&mut catalog, &create("a.b", 1, 3)),
+            Err(CommandError::TopicExists { .. } | CommandError::Collides { .. })
+        ));
+        apply(&mut catalog, &Command::DeleteTopic { name: name.to_owned() }).unwrap();
+    }
+    apply(&mut catalog, &create("a_b", 1, 3)).unwrap();
+    // The groups' topic must not be kept out by what somebody calls a topic.
+    apply(&mut catalog, &create("__consumer.offsets", 1, 4)).unwrap();
+    apply(&mut catalog, &create(super::OFFSETS_TOPIC, 1, 5)).unwrap();
 }

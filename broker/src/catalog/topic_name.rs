@@ -1,6 +1,8 @@
 //! Which names a topic may have. Kafka's rule, because every Kafka client and tool assumes it, and because the name is
 //! a folder's name on the disk.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use thiserror::Error;
 use wire::limits::TOPIC_NAME_BYTES_MAX;
 
@@ -38,6 +40,41 @@ pub fn check_topic_name(name: &str) -> Result<(), TopicNameError> {
     }
 }
 
+/// Names that others collide with: Kafka names its metrics after topics with `.` as `_`, and so no two topics may differ in
+/// these alone. An older catalog may have such topics all the same, so that one spelling stands for several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CollidingNames {
+    /// By the spelling that is common to them. Names without `.` and `_` collide with none and are left out.
+    by_spelling: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl CollidingNames {
+    pub(super) fn insert(&mut self, name: &str) {
+        if let Some(spelling) = common_spelling(name) {
+            self.by_spelling.entry(spelling).or_default().insert(name.to_owned());
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        let Some(spelling) = common_spelling(name) else { return };
+        let Some(names) = self.by_spelling.get_mut(&spelling) else { return };
+        names.remove(name);
+        if names.is_empty() {
+            self.by_spelling.remove(&spelling);
+        }
+    }
+
+    /// A name other than this one that this one collides with.
+    pub(super) fn find(&self, name: &str) -> Option<&str> {
+        let names = self.by_spelling.get(&common_spelling(name)?)?;
+        names.iter().map(String::as_str).find(|other| *other != name)
+    }
+}
+
+fn common_spelling(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +87,24 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "a b", "ä", "a\0", "../x", &"x".repeat(TOPIC_NAME_BYTES_MAX + 1)] {
             assert!(check_topic_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_collide_that_differ_in_dots_and_underscores_alone() {
+        let mut names = CollidingNames::default();
+        for name in ["a.b", "ab", "a-b", "a.b.c"] {
+            names.insert(name);
+        }
+        assert_eq!(names.find("a_b"), Some("a.b"));
+        assert_eq!(names.find("a_b.c"), Some("a.b.c"));
+        for alone in ["a.b", "ab", "a_b_", "a-b", "b"] {
+            assert_eq!(names.find(alone), None, "{alone}");
+        }
+        // As in a catalog of a version that did not look.
+        names.insert("a_b");
+        names.remove("a.b");
+        assert_eq!(names.find("a.b"), Some("a_b"));
+        ["a_b", "a.b.c", "ab", "a-b"].iter().for_each(|name| names.remove(name));
+        assert_eq!(names, CollidingNames::default());
     }
 }

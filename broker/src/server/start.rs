@@ -97,7 +97,7 @@ async fn begin_first(config: &Config, mesh: &Mesh<ShardMessage>) -> Result<Begun
     let (shared, first_own) = doors.addresses().map_err(|source| listen_error(shared, source))?;
     for (other, recovery) in others(mesh).into_iter().zip(recoveries) {
         let start = ShardStart { meta, recovery, catalog: catalog.clone(), shared };
-        tell(mesh, other, LifeMessage::Begin(start)).await?;
+        tell(mesh, other, LifeMessage::Begin(Box::new(start))).await?;
     }
     let mut early = Vec::new();
     let mut shards = vec![first_own; mesh.shards()];
@@ -133,7 +133,7 @@ async fn begin_other(config: &Config, mesh: &Mesh<ShardMessage>) -> Result<Begun
     let (_, LifeMessage::Begin(start)) = next_step(mesh, &mut early).await? else {
         panic!("shard 0 begins with another step of the start");
     };
-    let ShardStart { meta, recovery, catalog, shared } = start;
+    let ShardStart { meta, recovery, catalog, shared } = *start;
     let store = Store::open(config.storage_options(), own, recovery).await?;
     let doors = bind(shared, own_address(config, shared, own.0))?;
     let (_, own_address) = doors.addresses().map_err(|source| listen_error(shared, source))?;

@@ -33,7 +33,8 @@ pub(crate) enum ShardMessage {
 /// Start: `Begin` to each shard, `Listening` from each, `Serve` to each. Stop: `Drain`, `Drained`, `Close`, `Closed`,
 /// `Leave`; shard 0 sends the commands and waits for all answers between. `Failed` ends a start everywhere.
 pub(crate) enum LifeMessage {
-    Begin(ShardStart),
+    // Boxed: it holds the catalog, and a start is told once.
+    Begin(Box<ShardStart>),
     Listening {
         own: SocketAddr,
     },
