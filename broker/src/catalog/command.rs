@@ -1,7 +1,5 @@
 //! What may be asked of the catalog, and which records that makes. Pure: ids and time are given.
 
-use std::collections::BTreeMap;
-
 use storage::PartitionUid;
 use thiserror::Error;
 use uuid::Uuid;
@@ -181,14 +179,10 @@ fn create_topic(
     }
     refuse_colliding(catalog, name)?;
     let wanted = if partitions == 0 { limits::PARTITIONS_DEFAULT } else { partitions };
-    let mut given = BTreeMap::new();
-    for (name, value) in settings {
-        settings::rule(name)?.check(value)?;
-        given.insert(name.clone(), value.clone());
-    }
+    let settings = settings::read_settings(settings)?;
     assert!(!id.is_nil() && !id.is_max(), "topic id {id} is reserved");
     let partitions = new_places(catalog, &[], wanted)?;
-    Ok(Change::TopicCreated { id, name: name.to_owned(), settings: given, partitions })
+    Ok(Change::TopicCreated { id, name: name.to_owned(), settings, partitions })
 }
 
 /// Settings and partitions together are one change: it happens whole or not at all.
@@ -203,11 +197,13 @@ fn alter_topic(
         let rule = settings::rule(name)?;
         match value {
             Some(value) => {
-                rule.check(value)?;
-                given.insert(name.clone(), value.clone());
+                given.insert(name.clone(), rule.read(value)?);
             }
             None => drop(given.remove(name)),
         }
+    }
+    if !settings.is_empty() {
+        settings::check_together(&given)?;
     }
     if partitions.is_some() {
         refuse_internal(&topic.name)?;

@@ -25,6 +25,7 @@ mod command;
 mod log;
 mod placement;
 mod record;
+mod setting_range;
 mod settings;
 mod snapshot;
 mod state;
@@ -35,8 +36,9 @@ pub use command::{Command, CommandError, Outcome, Planned, plan, plan_start};
 pub use log::{CatalogLog, CatalogLogError, LoadedCatalog};
 pub use placement::ShardLoads;
 pub use record::{Change, PartitionMove, PartitionPlace, Record};
+pub use setting_range::{SettingRange, elements};
 pub use settings::{
-    MAX_MESSAGE_BYTES, SEGMENT_BYTES, SETTINGS, SettingError, SettingRange, SettingRule, rule,
+    MAX_MESSAGE_BYTES, SEGMENT_BYTES, SETTINGS, SettingError, SettingRule, read_settings, rule,
 };
 pub use state::{ApplyError, Catalog, Partition, Topic};
 pub use topic_name::{OFFSETS_TOPIC, TopicNameError, check_topic_name};

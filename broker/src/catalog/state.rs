@@ -7,6 +7,7 @@ use runtime::executor::ShardId;
 use storage::{LogSettings, PartitionSpec, PartitionUid};
 use thiserror::Error;
 use uuid::Uuid;
+use wire::limits::BATCH_BYTES_MAX;
 
 use super::placement::ShardLoads;
 use super::record::{Change, PartitionMove, PartitionPlace, Record};
@@ -35,18 +36,15 @@ pub struct Topic {
 
 impl Topic {
     /// A setting as it stands.
-    pub fn setting<'a>(&'a self, rule: &settings::SettingRule) -> &'a str {
-        self.settings.get(rule.name).map_or(rule.default, String::as_str)
+    pub fn setting(&self, rule: &settings::SettingRule) -> &str {
+        rule.value_in(&self.settings)
     }
 
     fn number(&self, name: &str) -> i64 {
-        let rule = settings::rule(name).expect("a setting this program names is in the table");
-        let default = rule.default.parse().expect("the table's defaults fit their own range");
-        // A value of an older version whose range was wider does not stop the start: the default holds.
-        self.setting(rule).parse().unwrap_or(default)
+        settings::number_in(&self.settings, name)
     }
 
-    /// Whether records may go before the topic does (`cleanup.policy`). What keeps the groups is shortened by them alone.
+    /// Whether records may go before the topic does (`cleanup.policy`; an empty one has no `delete` in it). What keeps the groups is shortened by them alone.
     pub fn deletes(&self) -> bool {
         let policy = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
         self.name != OFFSETS_TOPIC && self.setting(policy).split(',').any(|word| word.trim() == "delete")
@@ -56,9 +54,12 @@ impl Topic {
     pub fn log_settings(&self) -> LogSettings {
         let timestamps = settings::rule(settings::TIMESTAMP_TYPE).expect("the table has one");
         let deletes = self.deletes();
+        // Kafka takes any number, and so it is kept; no batch is larger than the wire allows.
+        let batch_bytes_max =
+            self.number(settings::MAX_MESSAGE_BYTES).clamp(0, BATCH_BYTES_MAX as i64) as u32;
         LogSettings {
             segment_bytes_max: u64::try_from(self.number(settings::SEGMENT_BYTES)).unwrap_or(u64::MAX),
-            batch_bytes_max: u32::try_from(self.number(settings::MAX_MESSAGE_BYTES)).unwrap_or(u32::MAX),
+            batch_bytes_max,
             retention_ms: Some(self.number(settings::RETENTION_MS)).filter(|ms| deletes && *ms >= 0),
             retention_bytes: u64::try_from(self.number(settings::RETENTION_BYTES)).ok().filter(|_| deletes),
             segment_ms: Some(self.number(settings::SEGMENT_MS)),

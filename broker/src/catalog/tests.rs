@@ -175,6 +175,46 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
     assert_eq!(catalog.topics().count(), 1);
 }
 
+/// `min.compaction.lag.ms` above `max.compaction.lag.ms` was taken, and blanks around a number were refused.
+#[test]
+fn settings_are_kept_as_they_were_read_and_must_fit_together() {
+    let mut catalog = Catalog::default();
+    start(&mut catalog, 1);
+    let given = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let create = |settings: &[(&str, &str)]| {
+        let (name, id) = ("t".to_owned(), Uuid::from_u128(1));
+        Command::CreateTopic { name, partitions: 1, settings: given(settings), id, validate_only: false }
+    };
+    let alter = |settings: &[(&str, &str)]| {
+        let settings = given(settings).into_iter().map(|(name, value)| (name, Some(value))).collect();
+        Command::AlterTopic { name: "t".to_owned(), partitions: None, settings }
+    };
+    let lags = create(&[("min.compaction.lag.ms", "6"), ("max.compaction.lag.ms", "5")]);
+    assert!(matches!(apply(&mut catalog, &lags), Err(CommandError::Setting(_))));
+    let settings = [("preallocate", "TRUE"), ("max.compaction.lag.ms", " 5 "), ("cleanup.policy", "")];
+    apply(&mut catalog, &create(&settings)).unwrap();
+    let kept = |catalog: &Catalog, name: &str| catalog.topic("t").unwrap().settings[name].clone();
+    assert_eq!(kept(&catalog, "preallocate"), "true");
+    assert_eq!(kept(&catalog, "max.compaction.lag.ms"), "5");
+    assert!(matches!(
+        apply(&mut catalog, &alter(&[("min.compaction.lag.ms", "6")])),
+        Err(CommandError::Setting(_))
+    ));
+    let remote = alter(&[("remote.storage.enable", " True ")]);
+    assert!(matches!(apply(&mut catalog, &remote), Err(CommandError::Setting(_))));
+    assert_eq!(apply(&mut catalog, &alter(&[("preallocate", " true")])), Ok(None), "it is that already");
+
+    let log_settings = catalog.topic("t").unwrap().log_settings();
+    assert_eq!((log_settings.retention_ms, log_settings.retention_bytes), (None, None), "nothing deletes");
+    for (given, acts) in [("0", 0), ("2147483647", wire::limits::BATCH_BYTES_MAX as u32), ("2000", 2_000)] {
+        apply(&mut catalog, &alter(&[("max.message.bytes", given)])).unwrap();
+        assert_eq!(kept(&catalog, "max.message.bytes"), given);
+        assert_eq!(catalog.topic("t").unwrap().log_settings().batch_bytes_max, acts);
+    }
+}
+
 /// `a.b` and `a_b` were two topics, whose metrics no tool of Kafka's can tell apart.
 #[test]
 fn a_name_that_collides_is_refused_until_the_other_is_gone_and_old_catalogs_load() {

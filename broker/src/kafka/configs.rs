@@ -13,11 +13,18 @@ use wire::kafka::{
 use super::metadata::broker_id;
 use super::serve::Call;
 use super::topics::{FROM_DEFAULTS, FROM_TOPIC, Refused, alter};
-use crate::catalog::{SETTINGS, SettingRange, SettingRule, Topic, rule};
+use crate::catalog::{SETTINGS, SettingRange, SettingRule, Topic, elements, rule};
 
 /// Resources, by Kafka's numbers.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+/// Types of values, by Kafka's numbers.
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+const LONG: i8 = 5;
+const DOUBLE: i8 = 6;
+const LIST: i8 = 7;
 /// Set in a broker's file or flags, by Kafka's number.
 const FROM_BROKER: i8 = 4;
 /// What is done to a setting, by Kafka's numbers.
@@ -32,8 +39,8 @@ type Change = (String, Option<String>);
 pub(super) async fn describe(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let describe = |resource: &DescribeConfigsResource| {
         let wanted = |name: &str| match &resource.configuration_keys {
-            Some(names) => names.iter().any(|wanted| wanted.as_str() == name),
-            None => true,
+            Some(names) if !names.is_empty() => names.iter().any(|wanted| wanted.as_str() == name),
+            _ => true,
         };
         let described = match resource.resource_type {
             TOPIC => of_topic(call, &resource.resource_name, &request),
@@ -104,11 +111,12 @@ fn synonyms(topic: &Topic, rule: &SettingRule) -> Vec<ConfigSynonym> {
 
 fn config_type(rule: &SettingRule) -> i8 {
     match rule.range {
-        SettingRange::Flag => 1,
-        SettingRange::Word(_) => 2,
-        SettingRange::Number { .. } => 5,
-        SettingRange::Ratio => 6,
-        SettingRange::Words(_) => 7,
+        SettingRange::Flag => BOOLEAN,
+        SettingRange::Word(_) => STRING,
+        SettingRange::Int { .. } | SettingRange::GzipLevel => INT,
+        SettingRange::Long { .. } => LONG,
+        SettingRange::Ratio => DOUBLE,
+        SettingRange::Words(_) | SettingRange::Replicas => LIST,
     }
 }
 
@@ -146,22 +154,21 @@ pub(super) async fn replace(call: &Call<'_>, request: AlterConfigsRequest) -> Al
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let (kind, name) = (resource.resource_type, resource.resource_name);
-        let changes = topic(call, kind, &name).map(|topic| replaced(&topic, resource.configs));
+        let changes = topic(call, kind, &name).and_then(|topic| replaced(&topic, &resource.configs));
         responses.push(altered(call, kind, name, changes, request.validate_only).await);
     }
     AlterConfigsResponse { responses, ..Default::default() }
 }
 
-fn replaced(topic: &Topic, configs: Vec<Alteration>) -> Vec<Change> {
+fn replaced(topic: &Topic, configs: &[Alteration]) -> Result<Vec<Change>, Refused> {
     let is_named = |name: &String| configs.iter().any(|config| config.name.as_str() == name);
-    let mut changes: Vec<Change> =
-        topic.settings.keys().filter(|name| !is_named(name)).map(|name| (name.clone(), None)).collect();
-    changes.extend(
-        configs
-            .iter()
-            .map(|config| (config.name.to_string(), config.value.as_ref().map(ToString::to_string))),
-    );
-    changes
+    let left_out = topic.settings.keys().filter(|name| !is_named(name)).map(|name| Ok((name.clone(), None)));
+    let named = configs.iter().map(|config| match &config.value {
+        Some(value) => Ok((config.name.to_string(), Some(value.to_string()))),
+        // As in Kafka: what is to have its default is left out.
+        None => Err((ErrorCode::InvalidRequest, format!("{} is named without a value", config.name))),
+    });
+    left_out.chain(named).collect()
 }
 
 /// Changes what is named, and nothing else.
@@ -183,13 +190,12 @@ fn changed(topic: &Topic, config: &IncrementalAlteration) -> Result<Change, Refu
     let name = config.name.to_string();
     let rule = rule(&name).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
     let value = config.value.as_ref().map(ToString::to_string);
-    let is_list = matches!(rule.range, SettingRange::Words(_));
+    let is_list = rule.range.is_list();
     match (config.config_operation, value) {
         (DELETE, _) => Ok((name, None)),
         (SET, Some(value)) => Ok((name, Some(value))),
         (APPEND | SUBTRACT, Some(value)) if is_list => {
-            let words: Vec<&str> = value.split(',').map(str::trim).collect();
-            let mut list: Vec<&str> = topic.setting(rule).split(',').map(str::trim).collect();
+            let (words, mut list) = (elements(&value), elements(topic.setting(rule)));
             list.retain(|word| !words.contains(word));
             if config.config_operation == APPEND {
                 list.extend(words);

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use wire::kafka::{
-    CreatableTopic, CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsResult,
-    CreatePartitionsTopic, CreateTopicsRequest, CreateTopicsResponse, CreatedTopic, CreatedTopicConfig,
-    DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse, DeletedTopic, ErrorCode,
+    CreatableTopic, CreatableTopicConfig, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreatePartitionsResult, CreatePartitionsTopic, CreateTopicsRequest, CreateTopicsResponse, CreatedTopic,
+    CreatedTopicConfig, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse, DeletedTopic, ErrorCode,
 };
 
 use super::errors::kafka_code;
 use super::serve::Call;
-use crate::catalog::{Command, SETTINGS, SettingRule, Topic, plan};
+use crate::catalog::{Command, CommandError, SETTINGS, SettingRule, Topic, plan, read_settings};
 use crate::handlers;
 use crate::request::Refusal;
 
@@ -75,17 +75,14 @@ async fn create_one(
             (ErrorCode::InvalidPartitions, format!("{number} partitions: a topic has at least one"))
         })?,
     };
-    let settings: Vec<(String, String)> = asked
-        .configs
-        .iter()
-        .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())))
-        .collect();
+    let settings = given_settings(asked)?;
     let name = asked.name.to_string();
-    let given = settings.iter().cloned().collect();
+    let kept = read_settings(&settings);
     let created =
         handlers::create_topic(shard, call.session(), name.clone(), partitions, settings, validate_only);
     let id = created.await.map_err(refused)?;
-    let topic = Topic { id, name, settings: given, partitions: Vec::new() };
+    let settings = kept.map_err(|error| refused(CommandError::from(error).into()))?;
+    let topic = Topic { id, name, settings, partitions: Vec::new() };
     Ok(CreatedTopic {
         name: asked.name.clone(),
         topic_id: id,
@@ -94,6 +91,18 @@ async fn create_one(
         configs: Some(SETTINGS.iter().map(|rule| config(&topic, rule)).collect()),
         ..Default::default()
     })
+}
+
+fn given_settings(asked: &CreatableTopic) -> Result<Vec<(String, String)>, Refused> {
+    let given = |config: &CreatableTopicConfig| match &config.value {
+        Some(value) => Ok((config.name.to_string(), value.to_string())),
+        // Kafka's words.
+        None => Err((
+            ErrorCode::InvalidConfig,
+            format!("Null value not supported for topic configs: {}", config.name),
+        )),
+    };
+    asked.configs.iter().map(given).collect()
 }
 
 fn config(topic: &Topic, rule: &SettingRule) -> CreatedTopicConfig {

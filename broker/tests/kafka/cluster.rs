@@ -9,7 +9,7 @@ use wire::kafka::{
     MetadataRequestTopic, MetadataResponse,
 };
 
-use wire::native::{Metadata, MetadataReply, TopicSelection};
+use wire::native::{CreateTopic, CreateTopicReply, Metadata, MetadataReply, TopicSelection};
 
 use crate::fixture::{DataFolder, KafkaClient, RawClient, RunningBroker, config};
 
@@ -213,6 +213,43 @@ fn topics_are_made_as_asked_or_refused_each_with_its_reason() {
     let request = CreateTopicsRequest { topics: vec![topic("replicated", 1, 3)], ..Default::default() };
     let created = client.ask::<kafka::CreateTopics>(7, &request).topics.remove(0);
     assert_eq!((created.error_code, created.replication_factor), (0, 1));
+    broker.stop();
+}
+
+/// `a.b` and `a_b` were both made, and a setting without a value was left out silently.
+#[test]
+fn names_that_collide_and_settings_without_a_value_are_refused() {
+    let data = DataFolder::new("kafka-collide");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("a.b", 1);
+    let nothing = CreatableTopicConfig { name: "retention.ms".into(), value: None };
+    let blanks = CreatableTopicConfig { name: "retention.ms".into(), value: Some(" 1000 ".into()) };
+    let request = CreateTopicsRequest {
+        topics: vec![
+            topic("a_b", 1, 1),
+            CreatableTopic { configs: vec![nothing], ..topic("null", 1, 1) },
+            CreatableTopic { configs: vec![blanks], ..topic("blanks", 1, 1) },
+        ],
+        ..Default::default()
+    };
+    for validate_only in [true, false] {
+        let request = CreateTopicsRequest { validate_only, ..request.clone() };
+        let topics = client.ask::<kafka::CreateTopics>(7, &request).topics;
+        let codes: Vec<_> = topics.iter().map(|topic| code(topic.error_code)).collect();
+        assert_eq!(codes, [ErrorCode::InvalidTopicException, ErrorCode::InvalidConfig, ErrorCode::None]);
+        let message = topics[0].error_message.as_ref().unwrap();
+        assert_eq!(message.as_str(), "Topic 'a_b' collides with existing topic: a.b");
+        let configs = topics[2].configs.as_ref().unwrap();
+        let retention = configs.iter().find(|config| config.name.as_str() == "retention.ms").unwrap();
+        assert_eq!(retention.value.as_ref().unwrap().as_str(), "1000");
+    }
+    let named = client.ask::<kafka::Metadata>(9, &metadata_of("a_b", true)).topics.remove(0);
+    assert_eq!(code(named.error_code), ErrorCode::InvalidTopicException);
+    let request =
+        CreateTopic { name: "a_b".to_owned(), partitions: 1, settings: Vec::new(), validate_only: false };
+    let reply: CreateTopicReply = broker.connect().ask(&request).decode();
+    assert_eq!(reply.code, wire::codes::ErrorCode::InvalidTopicName);
     broker.stop();
 }
 

@@ -99,6 +99,81 @@ fn settings_are_set_added_to_taken_back_and_refused() {
     assert!(configs.iter().any(|config| config.name.as_str() == "num.partitions" && config.read_only));
     assert_eq!(described(client, 4, "2").0, ErrorCode::InvalidRequest);
     assert_eq!(described(client, 99, "x").0, ErrorCode::InvalidRequest);
+    // And takes no null, which could be taken for a default.
+    let alteration = Alteration { name: "segment.bytes".into(), value: None };
+    let resource =
+        AlterConfigsResource { resource_type: 2, resource_name: "set".into(), configs: vec![alteration] };
+    let request = AlterConfigsRequest { resources: vec![resource], validate_only: false };
+    let refused = client.ask::<kafka::AlterConfigs>(2, &request).responses.remove(0);
+    assert_eq!(code(refused.error_code), ErrorCode::InvalidRequest);
+    assert_eq!(value(client, "segment.bytes"), ("1048576".to_owned(), TOPIC));
+    broker.stop();
+}
+
+/// Ten settings of Kafka 4.1 were refused, and whole numbers of 32 bits were told as such of 64.
+#[test]
+fn every_setting_of_kafkas_is_described_with_its_type_and_kept_as_kafka_keeps_it() {
+    let data = DataFolder::new("kafka-all-settings");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    client.create_topic("set", 1);
+    let client = &mut client;
+    let configs = described(client, 2, "set").1;
+    assert_eq!(configs.len(), 33);
+    for (name, config_type) in [
+        ("preallocate", 1),
+        ("remote.storage.enable", 1),
+        ("compression.type", 2),
+        ("compression.gzip.level", 3),
+        ("compression.lz4.level", 3),
+        ("compression.zstd.level", 3),
+        ("index.interval.bytes", 3),
+        ("max.message.bytes", 3),
+        ("min.insync.replicas", 3),
+        ("segment.bytes", 3),
+        ("segment.index.bytes", 3),
+        ("local.retention.ms", 5),
+        ("retention.bytes", 5),
+        ("min.cleanable.dirty.ratio", 6),
+        ("cleanup.policy", 7),
+        ("leader.replication.throttled.replicas", 7),
+    ] {
+        let found = configs.iter().find(|config| config.name.as_str() == name).unwrap();
+        assert_eq!(found.config_type, config_type, "{name}");
+    }
+    for (name, given, kept) in [
+        ("retention.ms", " 1000 ", "1000"),
+        ("preallocate", "TRUE", "true"),
+        ("cleanup.policy", "", ""),
+        ("max.message.bytes", "0", "0"),
+        ("max.message.bytes", "2147483647", "2147483647"),
+        ("follower.replication.throttled.replicas", "*", "*"),
+    ] {
+        assert_eq!(incrementally(client, &[(name, 0, Some(given))], false), ErrorCode::None, "{name}");
+        assert_eq!(value(client, name).0, kept, "{name} = {given:?}");
+    }
+    // Elements come to an empty list, and go until it is one.
+    let throttled = "leader.replication.throttled.replicas";
+    for (operation, given, kept) in [(2, "0:0", "0:0"), (2, "1:0", "0:0,1:0"), (3, "0:0,1:0", "")] {
+        assert_eq!(incrementally(client, &[(throttled, operation, Some(given))], false), ErrorCode::None);
+        assert_eq!(value(client, throttled).0, kept);
+    }
+    assert_eq!(incrementally(client, &[("cleanup.policy", 2, Some("compact"))], false), ErrorCode::None);
+    assert_eq!(value(client, "cleanup.policy").0, "compact");
+    let lags = [("max.compaction.lag.ms", 0, Some("5")), ("min.compaction.lag.ms", 0, Some("6"))];
+    for refused in [&lags[..], &[("remote.storage.enable", 0, Some("true"))]] {
+        for only_ask in [true, false] {
+            assert_eq!(incrementally(client, refused, only_ask), ErrorCode::InvalidConfig, "{refused:?}");
+        }
+    }
+    // Some clients send an empty list of names, and mean all.
+    let resource = DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: "set".into(),
+        configuration_keys: Some(Vec::new()),
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    assert_eq!(client.ask::<kafka::DescribeConfigs>(4, &request).results[0].configs.len(), 33);
     broker.stop();
 }
 
