@@ -44,7 +44,7 @@ mod rebalance;
 mod record;
 mod request;
 
-pub(crate) use consumer::{Parts, Topics};
+pub(crate) use consumer::{ASSIGNORS, Parts, Topics};
 pub(crate) use error::GroupError;
 pub(crate) use keeper::OFFSETS_PARTITIONS;
 pub(crate) use keeper::{Groups, partition_of};

@@ -1,5 +1,5 @@
-//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: topic settings by Kafka's names. A broker's are its flags: they can
-//! be looked at, and no more.
+//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: topic settings by Kafka's names. Those of brokers and groups can be
+//! looked at, and no more; brokers' loggers and clients' metrics have none.
 
 use std::collections::HashSet;
 
@@ -7,10 +7,11 @@ use wire::kafka::{
     AlterConfigsRequest, AlterConfigsResponse, Alteration, AlteredResource, ConfigSynonym,
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResponse, DescribedConfig,
     DescribedResource, ErrorCode, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    IncrementalAlteration, Text,
+    IncrementalAlteration, MetadataBroker, Text,
 };
 
-use super::metadata::broker_id;
+use super::fixed_settings::{self, FixedSetting};
+use super::metadata::brokers;
 use super::serve::Call;
 use super::topics::{FROM_DEFAULTS, FROM_TOPIC, Refused, alter};
 use crate::catalog::{SETTINGS, SettingRange, SettingRule, Topic, elements, rule};
@@ -18,15 +19,17 @@ use crate::catalog::{SETTINGS, SettingRange, SettingRule, Topic, elements, rule}
 /// Resources, by Kafka's numbers.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 /// Types of values, by Kafka's numbers.
-const BOOLEAN: i8 = 1;
-const STRING: i8 = 2;
-const INT: i8 = 3;
-const LONG: i8 = 5;
+pub(super) const BOOLEAN: i8 = 1;
+pub(super) const STRING: i8 = 2;
+pub(super) const INT: i8 = 3;
+pub(super) const SHORT: i8 = 4;
+pub(super) const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
-const LIST: i8 = 7;
-/// Set in a broker's file or flags, by Kafka's number.
-const FROM_BROKER: i8 = 4;
+pub(super) const LIST: i8 = 7;
 /// What is done to a setting, by Kafka's numbers.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -44,10 +47,8 @@ pub(super) async fn describe(call: &Call<'_>, request: DescribeConfigsRequest) -
         };
         let described = match resource.resource_type {
             TOPIC => of_topic(call, &resource.resource_name, &request),
-            BROKER => of_broker(call, &resource.resource_name),
-            kind => {
-                Err((ErrorCode::InvalidRequest, format!("resources of type {kind} have no settings here")))
-            }
+            kind => of_another(call, kind, resource.resource_name.as_str())
+                .map(|settings| settings.into_iter().map(|setting| fixed(setting, &request)).collect()),
         };
         let mut answer = DescribedResource {
             resource_type: resource.resource_type,
@@ -109,7 +110,7 @@ fn synonyms(topic: &Topic, rule: &SettingRule) -> Vec<ConfigSynonym> {
         .collect()
 }
 
-fn config_type(rule: &SettingRule) -> i8 {
+pub(super) fn config_type(rule: &SettingRule) -> i8 {
     match rule.range {
         SettingRange::Flag => BOOLEAN,
         SettingRange::Word(_) => STRING,
@@ -125,28 +126,58 @@ fn documentation(rule: &SettingRule) -> String {
     format!("Takes {}.{acts}", rule.expected())
 }
 
-fn of_broker(call: &Call<'_>, name: &Text) -> Result<Vec<DescribedConfig>, Refused> {
-    let shard = call.shard();
-    let known = (0..).zip(&shard.addresses.shards).map(|(number, _)| broker_id(shard, number));
-    let id = name.as_str().parse::<i32>().ok().filter(|id| known.into_iter().any(|known| known == *id));
-    let id = id.ok_or_else(|| (ErrorCode::InvalidRequest, format!("there is no broker {name:?}")))?;
-    let config = &shard.config;
-    let values = [
-        ("auto.create.topics.enable", config.auto_create_topics.to_string(), 1),
-        ("broker.id", id.to_string(), 3),
-        ("default.replication.factor", "1".to_owned(), 3),
-        ("message.max.bytes", config.batch_bytes_max.to_string(), 3),
-        ("num.partitions", config.num_partitions.to_string(), 3),
-    ];
-    let described = values.map(|(name, value, config_type)| DescribedConfig {
-        name: name.into(),
-        value: Some(value.into()),
+/// The settings of what is no topic.
+fn of_another(call: &Call<'_>, kind: i8, name: &str) -> Result<Vec<FixedSetting>, Refused> {
+    match kind {
+        // The cluster's own, which hold for brokers that say nothing else: there are none.
+        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER => broker(call, name).map(|broker| fixed_settings::of_broker(call, &broker)),
+        BROKER_LOGGER => broker(call, name).map(|_| Vec::new()),
+        CLIENT_METRICS => named(name, "clients' metrics").map(|()| Vec::new()),
+        GROUP => named(name, "a group").map(|()| fixed_settings::of_group()),
+        _ => Err((ErrorCode::InvalidRequest, format!("{} are not described", in_words(kind)))),
+    }
+}
+
+fn broker(call: &Call<'_>, name: &str) -> Result<MetadataBroker, Refused> {
+    // In this spelling alone: `01` and `+1` would be told each as another, and an answer is much larger than its question.
+    let found = brokers(call).into_iter().find(|broker| broker.node_id.to_string() == name);
+    found.ok_or_else(|| (ErrorCode::InvalidRequest, format!("there is no broker {name:?}")))
+}
+
+fn named(name: &str, what: &str) -> Result<(), Refused> {
+    match name {
+        "" => {
+            Err((ErrorCode::InvalidRequest, format!("the settings of {what} are asked for without a name")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As its kind of resource is called to people.
+fn in_words(kind: i8) -> &'static str {
+    match kind {
+        TOPIC => "topics' settings",
+        BROKER => "brokers' settings",
+        BROKER_LOGGER => "brokers' loggers",
+        CLIENT_METRICS => "clients' metrics",
+        GROUP => "consumer groups' settings",
+        _ => "settings of what this broker does not know",
+    }
+}
+
+fn fixed(setting: FixedSetting, request: &DescribeConfigsRequest) -> DescribedConfig {
+    let config_source = setting.source();
+    DescribedConfig {
+        name: setting.name.into(),
+        synonyms: if request.include_synonyms { setting.synonyms() } else { Vec::new() },
+        value: Some(setting.value.into()),
         read_only: true,
-        config_source: FROM_BROKER,
-        config_type,
+        config_source,
+        config_type: setting.config_type,
+        documentation: request.include_documentation.then(|| setting.documentation.into()),
         ..Default::default()
-    });
-    Ok(described.into())
+    }
 }
 
 /// Sets what is named, and everything else to its default.
@@ -215,7 +246,7 @@ fn changed(topic: &Topic, config: &IncrementalAlteration) -> Result<Change, Refu
 
 fn topic(call: &Call<'_>, kind: i8, name: &Text) -> Result<Topic, Refused> {
     if kind != TOPIC {
-        let message = "only topics' settings can be altered; a broker's are its flags".to_owned();
+        let message = format!("{} cannot be altered here, topics' alone can", in_words(kind));
         return Err((ErrorCode::InvalidRequest, message));
     }
     call.shard().catalog().topic(name.as_str()).cloned().ok_or_else(|| unknown(name))

@@ -27,6 +27,7 @@ mod consumer_groups;
 mod coordinator;
 mod errors;
 mod fetch;
+mod fixed_settings;
 mod frames;
 mod groups;
 mod membership;

@@ -94,11 +94,6 @@ fn settings_are_set_added_to_taken_back_and_refused() {
     assert_eq!(value(client, "cleanup.policy").1, DEFAULT);
 
     assert_eq!(described(client, 2, "absent").0, ErrorCode::UnknownTopicOrPartition);
-    let (found, configs) = described(client, 4, "1");
-    assert_eq!(found, ErrorCode::None);
-    assert!(configs.iter().any(|config| config.name.as_str() == "num.partitions" && config.read_only));
-    assert_eq!(described(client, 4, "2").0, ErrorCode::InvalidRequest);
-    assert_eq!(described(client, 99, "x").0, ErrorCode::InvalidRequest);
     // And takes no null, which could be taken for a default.
     let alteration = Alteration { name: "segment.bytes".into(), value: None };
     let resource =
@@ -174,6 +169,75 @@ fn every_setting_of_kafkas_is_described_with_its_type_and_kept_as_kafka_keeps_it
     };
     let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
     assert_eq!(client.ask::<kafka::DescribeConfigs>(4, &request).results[0].configs.len(), 33);
+    broker.stop();
+}
+
+#[test]
+fn what_is_no_topic_is_described_and_not_altered() {
+    let data = DataFolder::new("kafka-fixed-settings");
+    let broker = RunningBroker::start(config(&data));
+    let mut client = KafkaClient::connect(broker.shared());
+    let client = &mut client;
+    let (found, configs) = described(client, 4, "1");
+    assert_eq!(found, ErrorCode::None);
+    let told = |name: &str| {
+        let config = configs.iter().find(|config| config.name.as_str() == name);
+        let config = config.unwrap_or_else(|| panic!("no {name}"));
+        assert!(config.read_only && config.documentation.is_some(), "{config:?}");
+        assert_eq!(config.synonyms[0].source, config.config_source, "{config:?}");
+        config.value.as_ref().unwrap().to_string()
+    };
+    let own = broker.ready.shards[1];
+    assert_eq!(told("advertised.listeners"), format!("PLAINTEXT://{own}"));
+    assert_eq!(told("listeners"), format!("PLAINTEXT://{own},PLAINTEXT://{}", broker.shared()));
+    for (name, value) in [
+        ("broker.id", "1"),
+        ("node.id", "1"),
+        ("num.partitions", "1"),
+        ("delete.topic.enable", "true"),
+        ("log.retention.ms", "604800000"),
+        ("log.retention.hours", "168"),
+        ("log.cleanup.policy", "delete"),
+        ("offsets.topic.num.partitions", "50"),
+        ("offsets.retention.minutes", "10080"),
+    ] {
+        assert_eq!(told(name), value, "{name}");
+    }
+    assert!(configs.is_sorted_by(|a, b| a.name.as_str() < b.name.as_str()));
+
+    let (found, configs) = described(client, 32, "any");
+    let told: Vec<_> = configs
+        .iter()
+        .map(|config| (config.name.as_str(), config.value.as_ref().unwrap().as_str(), config.config_type))
+        .collect();
+    let expected =
+        [("consumer.heartbeat.interval.ms", "5000", 3), ("consumer.session.timeout.ms", "45000", 3)];
+    assert_eq!((found, &told[..]), (ErrorCode::None, &expected[..]));
+    for (kind, name) in [(4, ""), (8, "0"), (8, "1"), (16, "any")] {
+        assert_eq!(described(client, kind, name), (ErrorCode::None, Vec::new()), "{kind} {name:?}");
+    }
+    for (kind, name) in [(4, "2"), (4, "01"), (4, "x"), (8, ""), (8, "2"), (16, ""), (32, ""), (99, "x")] {
+        assert_eq!(described(client, kind, name).0, ErrorCode::InvalidRequest, "{kind} {name:?}");
+    }
+    let kinds = [(4, "", "brokers"), (4, "1", "brokers"), (8, "1", "loggers"), (16, "x", "metrics")];
+    for (kind, name, word) in kinds.into_iter().chain([(32, "g", "consumer groups' settings"), (99, "x", "")])
+    {
+        let change = IncrementalAlteration {
+            name: "consumer.session.timeout.ms".into(),
+            config_operation: 0,
+            value: Some("50000".into()),
+        };
+        let resource = IncrementalAlterConfigsResource {
+            resource_type: kind,
+            resource_name: name.into(),
+            configs: vec![change],
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let refused = client.ask::<kafka::IncrementalAlterConfigs>(1, &request).responses.remove(0);
+        let message = refused.error_message.unwrap().to_string();
+        assert_eq!(code(refused.error_code), ErrorCode::InvalidRequest, "{message}");
+        assert!(message.contains(word) && !message.contains(|c: char| c.is_ascii_digit()), "{message}");
+    }
     broker.stop();
 }
 
