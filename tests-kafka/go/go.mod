@@ -6,7 +6,10 @@ require (
 	github.com/IBM/sarama v1.61.1
 	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kadm v1.20.0
+	kafka-clients/kit v0.0.0
 )
+
+replace kafka-clients/kit => ./kit
 
 require (
 	github.com/davecgh/go-spew v1.1.1 // indirect

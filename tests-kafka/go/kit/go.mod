@@ -1,0 +1,3 @@
+module kafka-clients/kit
+
+go 1.26.0
