@@ -66,6 +66,7 @@ final class JavaClient {
         kit.add("core", "offsets, earliest and latest", this::offsetsListed);
         kit.add("core", "offsets by time", this::offsetsByTime);
         kit.add("core", "a read that waits", this::waitingRead);
+        kit.addModern("core", "a topic of 1,000 partitions", this::manyPartitions);
         kit.add("core", "topic created by producing", this::createdByProducing);
         kit.add("core", "topic deleted", this::topicDeleted);
     }
@@ -89,7 +90,7 @@ final class JavaClient {
      */
     void untilLed(String topic, int partitions) {
         try (KafkaConsumer<byte[], byte[]> consumer = reader(Map.of())) {
-            consumer.endOffsets(partitionsOf(topic).subList(0, partitions));
+            consumer.endOffsets(partitionsOf(topic, partitions));
         }
     }
 
@@ -101,7 +102,11 @@ final class JavaClient {
     }
 
     static List<TopicPartition> partitionsOf(String topic) {
-        return IntStream.range(0, Kit.PARTITIONS).mapToObj(one -> new TopicPartition(topic, one)).collect(toList());
+        return partitionsOf(topic, Kit.PARTITIONS);
+    }
+
+    private static List<TopicPartition> partitionsOf(String topic, int count) {
+        return IntStream.range(0, count).mapToObj(one -> new TopicPartition(topic, one)).collect(toList());
     }
 
     RecordMetadata send(List<ProducerRecord<byte[], byte[]>> records, Map<String, Object> config) throws Exception {
@@ -252,6 +257,24 @@ final class JavaClient {
             send(List.of(new ProducerRecord<>(topic, Kit.bytes("at last"))), Map.of());
             List<ConsumerRecord<byte[], byte[]>> came = poll(consumer, 1, 4);
             Kit.same("what woke the read that waits", came.stream().map(one -> new String(one.value())).collect(toList()), List.of("at last"));
+        }
+    }
+
+    private void manyPartitions() throws Exception {
+        int count = 1000;
+        String topic = create("many", count);
+        List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
+        for (int one = 0; one < count; one++) records.add(new ProducerRecord<>(topic, one, null, Kit.bytes("value-" + one)));
+        send(records, Map.of());
+        try (KafkaConsumer<byte[], byte[]> consumer = reader(Map.of())) {
+            consumer.assign(partitionsOf(topic, count));
+            consumer.seekToBeginning(partitionsOf(topic, count));
+            List<ConsumerRecord<byte[], byte[]>> reads = poll(consumer, count, 30);
+            // What comes after the last one would be one too many.
+            reads.addAll(poll(consumer, 1, 0.3));
+            Kit.same("the number of records", reads.size(), count);
+            Map<Integer, String> found = reads.stream().collect(toMap(ConsumerRecord::partition, read -> new String(read.value())));
+            for (int one = 0; one < count; one++) Kit.same("the value of " + one, found.get(one), "value-" + one);
         }
     }
 

@@ -1,3 +1,4 @@
+import static java.util.stream.Collectors.toList;
 import static java.util.stream.Collectors.toMap;
 
 import java.util.ArrayList;
@@ -8,6 +9,8 @@ import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 
 /** What the Java client does in groups. The oldest client has no successor of what is deprecated in the newest. */
@@ -32,6 +35,7 @@ final class JavaGroups {
         kit.addModern("group848", "group, consumer protocol", () -> shares(Map.of("group.protocol", "consumer")));
         kit.addModern("group848", "group, consumer protocol, range", () -> shares(
                 Map.of("group.protocol", "consumer", "group.remote.assignor", "range")));
+        kit.addModern("group848", "group, consumer protocol, topics by a pattern", this::byPattern);
     }
 
     private Map<String, Object> classic(String assignor) {
@@ -73,6 +77,25 @@ final class JavaGroups {
                 return stays.assignment().size() == Kit.PARTITIONS;
             });
             Kit.same("what is read again", JavaClient.poll(stays, 1, 0.5).size(), 0);
+        }
+    }
+
+    /** A pattern that the broker, not the client, compares with the names of topics. */
+    private void byPattern() throws Exception {
+        String purpose = kit.name("pattern");
+        List<String> topics = List.of(program.create(purpose + "-a", 1), program.create(purpose + "-b", 1));
+        String other = program.create("other-" + purpose, 1);
+        for (String topic : List.of(topics.get(0), other, topics.get(1))) {
+            program.send(List.of(new ProducerRecord<>(topic, Kit.bytes(topic))), Map.of());
+        }
+        Map<String, Object> config = Map.of(
+                "group.protocol", "consumer", "group.id", kit.name("group"), "auto.offset.reset", "earliest");
+        try (KafkaConsumer<byte[], byte[]> consumer = program.reader(config)) {
+            consumer.subscribe(new SubscriptionPattern("kit-[a-z]+-" + purpose + "-[ab]-[0-9]+-[0-9]+"));
+            List<ConsumerRecord<byte[], byte[]>> reads = JavaClient.poll(consumer, topics.size(), 15);
+            reads.addAll(JavaClient.poll(consumer, 1, 0.3));
+            Kit.same("what was read", reads.stream().map(read -> new String(read.value())).sorted().collect(toList()), topics);
+            Kit.same("of which topics", consumer.assignment().stream().map(TopicPartition::topic).sorted().collect(toList()), topics);
         }
     }
 
