@@ -363,6 +363,17 @@ async def records_deleted():
     kit.verify(await read_all(topic, 100, COUNT - 100 * PARTITIONS), first_offset=100)
 
 
+async def start_told():
+    topic = await create("start", 1)
+    same("the start of a new partition", (await send_one(topic, value=b"0")).log_start_offset, 0)
+    for number in range(1, 10):
+        await send_one(topic, value=str(number).encode())
+    async with admin_client() as admin:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=7)})
+    sent = await send_one(topic, value=b"10")
+    same("the start after records were deleted", (sent.offset, sent.log_start_offset), (10, 7))
+
+
 kit.add("metadata", metadata)
 kit.add("topic created", topic_created)
 for codec in CODECS:
@@ -386,4 +397,5 @@ kit.add("group listed, described", group_listed, tag="group")
 kit.add("configs", configs, tag="configs")
 kit.add("partitions added", partitions_added, tag="admin")
 kit.add("records deleted", records_deleted, tag="delete-records")
+kit.add("the start of a log, told to who produces", start_told, tag="delete-records")
 kit.run()

@@ -8,6 +8,7 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
+    KafkaError,
     KafkaException,
     Producer,
     TopicCollection,
@@ -33,10 +34,14 @@ admin = AdminClient(server)
 
 def create(purpose: str, partitions: int = PARTITIONS, **more) -> str:
     topic = kit.name(purpose)
+    create_named(topic, partitions, **more)
+    return topic
+
+
+def create_named(topic: str, partitions: int, **more):
     for future in admin.create_topics([NewTopic(topic, num_partitions=partitions, **more)]).values():
         future.result(20)
     until_led(topic, partitions)
-    return topic
 
 
 def until_led(topic: str, partitions: int):
@@ -77,8 +82,11 @@ class Sender:
         self.flush()
 
     def send_value(self, topic: str, **parts):
-        self._producer.produce(topic, on_delivery=self._delivered, **parts)
+        self.produce_value(topic, **parts)
         self.flush()
+
+    def produce_value(self, topic: str, **parts):
+        self._producer.produce(topic, on_delivery=self._delivered, **parts)
 
     def flush(self):
         same("what is left after a flush", self._producer.flush(30), 0)
@@ -214,6 +222,36 @@ def too_large():
     refused("a record of 9 MB", "too large", send)
 
 
+def larger_than_the_topic_takes():
+    topic = create("limited", 1, config={"max.message.bytes": "100000"})
+    sender = Sender()
+    sender.send_value(topic, value=b"x" * 90_000)
+    refused("a record of 200 kB", "too large", lambda: sender.send_value(topic, value=b"x" * 200_000))
+    same("the offsets that were given", sender.offsets, [0])
+
+
+def as_large_as_the_topic_takes():
+    topic = create("huge", 1, config={"max.message.bytes": "20971520"})
+    value = LARGE_VALUE[:15_000] * 1000
+    Sender(**{"message.max.bytes": 20_000_000}).send_value(topic, value=value)
+    consumer = reader(
+        **{"fetch.max.bytes": 30_000_000, "max.partition.fetch.bytes": 20_000_000, "receive.message.max.bytes": 40_000_000}
+    )
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    reads = poll(consumer, 1)
+    consumer.close()
+    same("the value came back", [read.value == value for read in reads], [True])
+
+
+def compacted(codec: str):
+    topic = create("compacted", 1, config={"cleanup.policy": "compact"})
+    sender = Sender(**{"compression.type": codec})
+    # Worth compressing: what does not become smaller goes as it is.
+    sender.send_value(topic, key=b"key", value=b"x" * 1000)
+    refused("a record without a key", "INVALID_RECORD", lambda: sender.send_value(topic, value=b"x" * 1000))
+    same("the offsets that were given", sender.offsets, [0])
+
+
 def offsets_listed():
     topic = create("offsets")
     Sender().send(topic, kit.records())
@@ -278,6 +316,65 @@ def topic_deleted():
     until("the topic is gone", lambda: topic not in admin.list_topics(timeout=20).topics)
     gone = lambda: admin.delete_topics([topic])[topic].result(20)  # noqa: E731
     refused("deleting it once more", "UNKNOWN_TOPIC_OR_PART", gone)
+
+
+def topic_made_again():
+    sender = Sender(**{"enable.idempotence": True, "message.timeout.ms": 15_000})
+    topic = create("again", 1)
+    for number in range(3):
+        sender.send_value(topic, value=f"before-{number}".encode())
+    admin.delete_topics([topic])[topic].result(20)
+    until("the topic is gone", lambda: topic not in admin.list_topics(timeout=20).topics)
+    create_named(topic, 1)
+    for number in range(3):
+        sender.send_value(topic, value=f"after-{number}".encode())
+    same("the offsets that were given", sender.offsets, [0, 1, 2] * 2)
+    consumer = reader()
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    same("the records", [read.value for read in poll(consumer, 3)], [b"after-0", b"after-1", b"after-2"])
+    consumer.close()
+
+
+def transactional():
+    """Where there are no transactions it is said at once, and not by a time-out."""
+    producer = Producer(server | {"transactional.id": kit.name("transactional")})
+    started = time.monotonic()
+    try:
+        producer.init_transactions(10)
+    except KafkaException as raised:
+        error = raised.args[0]
+        same("the error", error.name(), "TRANSACTIONAL_ID_AUTHORIZATION_FAILED")
+        same("it is fatal", error.fatal(), True)
+        if time.monotonic() - started > 5:
+            raise AssertionError("it took longer than 5 s to say so") from raised
+
+
+def many_partitions():
+    count = 1000
+    topic = kit.name("many")
+    admin.create_topics([NewTopic(topic, count)])[topic].result(20)
+    partitions = [TopicPartition(topic, partition) for partition in range(count)]
+
+    def led() -> bool:
+        try:
+            return all(one.result(20) for one in admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest())).values())
+        except KafkaException:
+            return False
+
+    until("every partition is led", led)
+    sender = Sender()
+    for partition in range(count):
+        sender.produce_value(topic, partition=partition, value=f"value-{partition}".encode())
+    sender.flush()
+    consumer = reader(**{"auto.offset.reset": "earliest"})
+    consumer.assign(partitions)
+    reads = poll(consumer, count)
+    # What comes after the last one would be one too many.
+    reads += poll(consumer, 1, 0.3)
+    consumer.close()
+    found = sorted((read.partition, read.offset, read.value) for read in reads)
+    same("the number of records", len(found), count)
+    same("the records", found, [(partition, 0, f"value-{partition}".encode()) for partition in range(count)])
 
 
 def group_shares(protocol: str, strategy: str):
@@ -392,11 +489,18 @@ kit.add("read with small fetches", small_fetches)
 kit.add("null keys, values and headers", nulls)
 kit.add("a record of 900 kB", large)
 kit.add("a record that is too large", too_large)
+kit.add("a record larger than its topic takes", larger_than_the_topic_takes)
+kit.add("a record of 15 MB where the topic takes it", as_large_as_the_topic_takes)
+kit.add("records without a key in a compacted topic", compacted, "none")
+kit.add("records without a key in a compacted topic, lz4", compacted, "lz4")
 kit.add("offsets, earliest and latest", offsets_listed)
 kit.add("offsets by time", offsets_by_time)
 kit.add("a read that waits", waiting_read)
 kit.add("topic created by producing", created_by_producing)
 kit.add("topic deleted", topic_deleted)
+kit.add("topic deleted and made again under an idempotent producer", topic_made_again)
+kit.add("a topic of 1,000 partitions", many_partitions)
+kit.add("a transactional producer", transactional)
 kit.add("group, range", group_shares, "classic", "range", tag="group")
 kit.add("group, cooperative-sticky", group_shares, "classic", "cooperative-sticky", tag="group")
 kit.add("group, consumer protocol", group_shares, "consumer", "", tag="group848")

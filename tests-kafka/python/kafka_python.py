@@ -155,6 +155,20 @@ def too_large():
         refused("a record of 9 MB", "MessageSizeTooLargeError", lambda: sent.get(timeout=30))
 
 
+def larger_than_the_topic_takes():
+    topic = create("limited", 1, configs={"max.message.bytes": "100000"})
+    refused("a record of 200 kB", "MessageSizeTooLargeError", lambda: send_one(topic, value=b"x" * 200_000))
+    same("the offset of one of 90 kB", send_one(topic, value=b"x" * 90_000).offset, 0)
+
+
+def compacted(codec: str | None):
+    topic = create("compacted", 1, configs={"cleanup.policy": "compact"})
+    with KafkaProducer(**server, compression_type=codec) as producer:
+        sent = lambda **parts: producer.send(topic, **parts).get(timeout=30)  # noqa: E731
+        same("the offset of one with a key", sent(key=b"key", value=b"x" * 1000).offset, 0)
+        refused("a record without a key", "InvalidRecordError", lambda: sent(value=b"x" * 1000))
+
+
 def offsets_listed():
     topic = create("offsets")
     send(topic, kit.records())
@@ -216,6 +230,20 @@ def topic_deleted():
     admin.delete_topics([topic])
     until("the topic is gone", lambda: topic not in admin.list_topics())
     refused("deleting it once more", "UnknownTopicOrPartitionError", admin.delete_topics, [topic])
+
+
+def topic_made_again():
+    with KafkaProducer(**server, enable_idempotence=True, delivery_timeout_ms=15_000, request_timeout_ms=10_000) as producer:
+        sent = lambda value: producer.send(topic, partition=0, value=value).get(timeout=20).offset  # noqa: E731
+        topic = create("again", 1)
+        same("the offsets before", [sent(f"before-{number}".encode()) for number in range(3)], [0, 1, 2])
+        admin.delete_topics([topic])
+        until("the topic is gone", lambda: topic not in admin.list_topics())
+        admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
+        until_led(topic, 1)
+        same("the offsets after", [sent(f"after-{number}".encode()) for number in range(3)], [0, 1, 2])
+    found = [read.value for read in read_one_partition(topic, 3)]
+    same("the records", found, [b"after-0", b"after-1", b"after-2"])
 
 
 def group_shares(assignor):
@@ -326,11 +354,15 @@ kit.add("read with small fetches", small_fetches)
 kit.add("null keys, values and headers", nulls)
 kit.add("a record of 900 kB", large)
 kit.add("a record that is too large", too_large)
+kit.add("a record larger than its topic takes", larger_than_the_topic_takes)
+kit.add("records without a key in a compacted topic", compacted, None)
+kit.add("records without a key in a compacted topic, gzip", compacted, "gzip")
 kit.add("offsets, earliest and latest", offsets_listed)
 kit.add("offsets by time", offsets_by_time)
 kit.add("a read that waits", waiting_read)
 kit.add("topic created by producing", created_by_producing)
 kit.add("topic deleted", topic_deleted)
+kit.add("topic deleted and made again under an idempotent producer", topic_made_again)
 kit.add("group, range", group_shares, RangePartitionAssignor, tag="group")
 # Not cooperative-sticky: 3.0.12 reads no more of a partition that it keeps over a rebalance, from Apache Kafka neither.
 kit.add("group, sticky", group_shares, StickyPartitionAssignor, tag="group")

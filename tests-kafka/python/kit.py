@@ -113,6 +113,9 @@ class Kit:
                 print(f"ok     {self.client}: {name} ({time.monotonic() - started:.1f} s)", flush=True)
             except Exception as error:
                 failed += 1
+                # Python's word for a callback that was called while an error of the client was on its way.
+                if isinstance(error, SystemError) and error.__cause__:
+                    error = error.__cause__
                 text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 print(f"FAILED {self.client}: {name}: {text}", flush=True)
                 if os.environ.get("KIT_TRACE"):
