@@ -147,6 +147,23 @@ async function tooLarge() {
   await assert.rejects(send(topic, [{ value: "x".repeat(9_000_000) }]), { type: "MESSAGE_TOO_LARGE" });
 }
 
+// All that is sent at once to one broker is one request.
+async function largeRequest() {
+  const count = 40;
+  const { brokers } = await admin.describeCluster();
+  // Some brokers lead a few more than others.
+  const topic = await create("burst", (count + 5) * brokers.length);
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  const led = brokers.map(({ nodeId }) => topics[0].partitions.filter((one) => one.leader === nodeId).map((one) => one.partitionId));
+  const partitions = led.find((one) => one.length >= count)?.slice(0, count);
+  assert.ok(partitions, `no broker leads ${count} partitions`);
+  const value = crypto.randomBytes(900_000);
+  const sent = await send(topic, partitions.map((partition) => ({ partition, value })), { config: { retry: { retries: 0 } } });
+  sent.sort((a, b) => a.partition - b.partition);
+  partitions.sort((a, b) => a - b);
+  assert.deepEqual(sent.map((one) => [one.partition, one.errorCode, one.baseOffset]), partitions.map((one) => [one, 0, "0"]));
+}
+
 async function offsets() {
   const topic = await create("offsets");
   await send(topic, kit.records());
@@ -258,6 +275,7 @@ async function main() {
   kit.add("produce, idempotent", () => produce({ config: { idempotent: true, maxInFlightRequests: 1 } }));
   kit.add("produce, acks=1", () => produce({ acks: 1 }));
   kit.add("a record that is too large", tooLarge);
+  kit.add("a request of 36 MB", largeRequest);
   kit.add("offsets by time", offsets);
   kit.add("topic created by producing", createdByProducing);
   kit.add("topic deleted", topicDeleted);

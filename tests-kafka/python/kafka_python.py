@@ -233,9 +233,9 @@ def topic_deleted():
 
 
 def topic_made_again():
+    topic = create("again", 1)
     with KafkaProducer(**server, enable_idempotence=True, delivery_timeout_ms=15_000, request_timeout_ms=10_000) as producer:
         sent = lambda value: producer.send(topic, partition=0, value=value).get(timeout=20).offset  # noqa: E731
-        topic = create("again", 1)
         same("the offsets before", [sent(f"before-{number}".encode()) for number in range(3)], [0, 1, 2])
         admin.delete_topics([topic])
         until("the topic is gone", lambda: topic not in admin.list_topics())

@@ -37,6 +37,15 @@ topics() {
   until_true 20 gone
 }
 
+# Names that would be one among the metrics of a broker, where dots become underscores.
+topics_collide() {
+  local topic
+  topic=$(name collide)
+  create "$topic.x"
+  if create "${topic}_x" 4 2>"$folder/collided"; then echo "a name that collides was taken"; return 1; fi
+  wants InvalidTopicException <"$folder/collided"
+}
+
 topics_described_all() { tool kafka-topics "${server[@]}" --describe --unavailable-partitions; }
 
 partitions_added() {
@@ -145,6 +154,22 @@ configs() {
   tool kafka-configs "${server[@]}" --alter --entity-type topics --entity-name "$topic" --delete-config retention.ms
   hidden() { ! described | grep -q retention.ms=7200000; }
   until_true 20 hidden
+}
+
+configs_brokers() {
+  tool kafka-configs "${server[@]}" --describe --entity-type brokers --entity-default
+  tool kafka-configs "${server[@]}" --describe --entity-type brokers --all >"$folder/described"
+  wants '^All configs for broker [0-9]+ are' <"$folder/described"
+}
+
+# What acts on nothing here is taken all the same: the files of others name it.
+configs_of_others() {
+  local topic
+  topic=$(name others)
+  create "$topic" 1 --config compression.zstd.level=3 --config local.retention.ms=-2
+  tool kafka-configs "${server[@]}" --describe --entity-type topics --entity-name "$topic" --all >"$folder/described"
+  wants 'compression.zstd.level=3 ' <"$folder/described"
+  wants 'local.retention.ms=-2 ' <"$folder/described"
 }
 
 groups() {
@@ -290,6 +315,7 @@ END
 check "api versions" core versions
 check "cluster id" core cluster_id
 check "topics created, listed, described, deleted" core topics
+check "topics whose names collide" core topics_collide
 check "unavailable partitions" core topics_described_all
 check "console, defaults" core console
 for codec in none gzip snappy lz4 zstd; do check "console, $codec" core console_compressed "$codec"; done
@@ -304,6 +330,8 @@ check "verifiable producer and consumer" group verifiable
 check "streams, word count" group streams
 check "connect, file to file" group connect
 check "configs" configs configs
+check "configs of brokers" configs configs_brokers
+check "configs of topics elsewhere" configs configs_of_others
 check "partitions added" admin partitions_added
 check "offsets and records deleted" delete-records offsets all
 check "log dirs" internals log_dirs

@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kafka-clients/kit"
 )
@@ -41,6 +43,7 @@ func main() {
 	program.Add("core", "null keys, values and headers", program.nulls)
 	program.Add("core", "a record of 900 kB", program.large)
 	program.Add("core", "a record that is too large", program.tooLarge)
+	program.Add("core", "a request of more than 17 MB", program.largeRequest)
 	program.Add("core", "offsets, earliest and latest", program.offsetsListed)
 	program.Add("core", "offsets by time", program.offsetsByTime)
 	program.Add("core", "a read that waits", program.waitingRead)
@@ -298,6 +301,85 @@ func (program *program) tooLarge(ctx context.Context) error {
 	defer client.Close()
 	err = client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(strings.Repeat("x", 9_000_000))}).FirstErr()
 	return kit.Refused("a record of 9 MB", err, kerr.MessageTooLarge)
+}
+
+// largestProduce is a hook that knows the size of the largest Produce request.
+type largestProduce struct{ bytes atomic.Int64 }
+
+func (largest *largestProduce) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, bytes int, _, _ time.Duration, err error) {
+	if err == nil && key == int16(kmsg.Produce) {
+		largest.bytes.Store(max(largest.bytes.Load(), int64(bytes)))
+	}
+}
+
+// largeRequest sends what has gathered while nothing could be sent, as while the broker hangs: one batch of each
+// partition makes one request, however large, and only then are there more.
+func (program *program) largeRequest(ctx context.Context) error {
+	topic, partitions, err := program.ledByOne(ctx, "burst", 20)
+	if err != nil {
+		return err
+	}
+	largest := &largestProduce{}
+	client := program.client(kgo.ManualFlushing(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.WithHooks(largest))
+	defer client.Close()
+	// Random, as the client compresses.
+	value := make([]byte, 900_000)
+	_, _ = rand.Read(value)
+	failed := make(chan error, len(partitions))
+	for _, partition := range partitions {
+		client.Produce(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: value}, func(_ *kgo.Record, err error) {
+			failed <- err
+		})
+	}
+	within, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := client.Flush(within); err != nil {
+		return fmt.Errorf("%d of %d records delivered: %w", len(failed), len(partitions), err)
+	}
+	for range partitions {
+		if err := <-failed; err != nil {
+			return err
+		}
+	}
+	if largest.bytes.Load() <= 17_000_000 {
+		return fmt.Errorf("the largest request had %d bytes only", largest.bytes.Load())
+	}
+	listed, err := program.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	for _, partition := range partitions {
+		offset, _ := listed.Lookup(topic, partition)
+		if err := kit.Same(fmt.Sprintf("the end of partition %d", partition), offset.Offset, int64(1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ledByOne makes a topic and names count of its partitions that have the same leader.
+func (program *program) ledByOne(ctx context.Context, purpose string, count int) (string, []int32, error) {
+	metadata, err := program.admin.BrokerMetadata(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	// Some brokers lead a few more than others.
+	topic, err := program.create(ctx, purpose, int32((count+5)*len(metadata.Brokers)))
+	if err != nil {
+		return "", nil, err
+	}
+	listed, err := program.admin.ListTopics(ctx, topic)
+	if err != nil {
+		return "", nil, err
+	}
+	led := map[int32][]int32{}
+	for _, partition := range listed[topic].Partitions.Sorted() {
+		led[partition.Leader] = append(led[partition.Leader], partition.Partition)
+		if len(led[partition.Leader]) == count {
+			return topic, led[partition.Leader], nil
+		}
+	}
+	return "", nil, fmt.Errorf("no broker leads %d partitions", count)
 }
 
 func (program *program) offsetsListed(ctx context.Context) error {
