@@ -55,6 +55,56 @@ fn bytes_go_both_ways_and_end_with_a_shutdown() {
     });
 }
 
+/// The first piece of each comes by way of a small buffer, the rest in place.
+#[test]
+fn messages_of_any_length_arrive_whole_one_after_the_other() {
+    on_one_shard(|| async {
+        let (client, server) = connected().await;
+        let (mut client_reads, mut client_writes) = client.split();
+        let (mut server_reads, mut server_writes) = server.split();
+        let lengths =
+            [1, 500, 512, 513, 16_384, 16_385, 50_000, 3, 40_000, 40_000, 511, 512, 200_000, 17_000, 1];
+        let echo = task::spawn(async move {
+            for (number, length) in lengths.into_iter().enumerate() {
+                let mut received = BytesMut::with_capacity(length);
+                while received.len() < length {
+                    let left = length - received.len();
+                    assert!(server_reads.read_into_at_most(&mut received, left).await.unwrap() > 0);
+                }
+                assert!(received.iter().all(|byte| usize::from(*byte) == number), "message {number}");
+                server_writes.write_all(&[number as u8]).await.unwrap();
+            }
+        });
+        for (number, length) in lengths.into_iter().enumerate() {
+            client_writes.write_all(&vec![number as u8; length]).await.unwrap();
+            let mut answer = [0];
+            assert_eq!(client_reads.read(&mut answer).await.unwrap(), 1);
+            assert_eq!(usize::from(answer[0]), number);
+        }
+        echo.await;
+    });
+}
+
+/// Of a peer that vanished nothing comes any more, not even an end: the kernel is to ask.
+#[test]
+fn an_accepted_connection_is_kept_alive() {
+    on_one_shard(|| async {
+        let (client, server) = connected().await;
+        let port = |address: SocketAddr| format!("{:04X}", address.port());
+        let (local, peer) = (port(server.local_addr().unwrap()), port(server.peer_addr().unwrap()));
+        // Columns: number, local address, peer's address, state, queues, timer and when it ends.
+        let connections = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let timer = connections.lines().find_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let is_ours = columns[1].ends_with(&local) && columns[2].ends_with(&peer);
+            is_ours.then(|| columns[5].to_owned())
+        });
+        const KEEPALIVE: &str = "02:";
+        assert!(timer.as_ref().is_some_and(|timer| timer.starts_with(KEEPALIVE)), "{timer:?}");
+        drop((client, server));
+    });
+}
+
 /// glommio's own vectored write takes the first slice only. Here: more slices than one call takes, empty ones among them,
 /// and more bytes than the socket holds, so that partial writes and waiting are part of it.
 #[test]

@@ -6,7 +6,6 @@ mod on_shards;
 use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use on_shards::{on_one_shard, on_two_shards};

@@ -15,6 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -32,6 +33,12 @@ const SLICES_PER_CALL_MAX: usize = 1024;
 
 /// Connections that the kernel keeps for a listener until they are accepted; `net.core.somaxconn` may say less.
 const WAITING_CONNECTIONS_MAX: i32 = 1024;
+
+/// How long a connection is silent before the kernel asks whether its peer is there, how often it asks, and how many times
+/// before it takes the peer for gone: seven minutes in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_PROBES: u32 = 4;
 
 /// What a read that had to wait is received into first; the most that is copied once more.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -78,6 +85,11 @@ impl TcpListener {
         let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_socket_reuseport(&socket, true)?;
+        // A peer that vanished says nothing for ever, and would keep its place.
+        sockopt::set_socket_keepalive(&socket, true)?;
+        sockopt::set_tcp_keepidle(&socket, KEEPALIVE_IDLE)?;
+        sockopt::set_tcp_keepintvl(&socket, KEEPALIVE_INTERVAL)?;
+        sockopt::set_tcp_keepcnt(&socket, KEEPALIVE_PROBES)?;
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, WAITING_CONNECTIONS_MAX)?;
         // SAFETY: the descriptor is a listening socket that nobody else owns.
