@@ -53,9 +53,9 @@ pub struct Config {
     pub chunk_bytes_max: usize,
     /// From this many pending bytes on, a partition's whole pages go to its segment and not through the ring.
     pub bypass_bytes_min: usize,
-    /// The largest frame taken.
+    /// The largest frame taken, but for what [`Config::produce_request_bytes_max`] says.
     pub frame_bytes_max: usize,
-    /// The largest batch taken, whatever a topic says.
+    /// The largest batch taken by a topic that does not say.
     pub batch_bytes_max: usize,
     /// Bytes of batches of one connection without an answer; beyond it the connection is not read.
     pub in_flight_bytes_max: usize,
@@ -199,6 +199,16 @@ impl Config {
     /// Bytes a shard may hold of frames that are being received.
     pub fn receive_bytes_max(&self) -> usize {
         self.shard_memory_bytes() / 8
+    }
+
+    /// The largest Produce request of a Kafka client: what a shard may hold of frames being received holds one.
+    pub fn produce_request_bytes_max(&self) -> usize {
+        self.receive_bytes_max().min(limits::PRODUCE_REQUEST_BYTES_MAX).max(self.frame_bytes_max)
+    }
+
+    /// The largest batch taken, whatever a topic says: where there is much memory, up to the protocols' own limit.
+    pub fn topic_batch_bytes_max(&self) -> usize {
+        self.outgoing_bytes_max().min(wire::limits::BATCH_BYTES_MAX).max(self.batch_bytes_max)
     }
 
     /// Bytes a shard may hold of batches that were read and are not sent yet; half of it more for connections that hold

@@ -46,6 +46,9 @@ pub const FORWARDED_BYTES_MAX: usize = 64 * MIB;
 
 /// Connections a shard serves; one more is told so and closed.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
+/// A Kafka client's Produce request, as Kafka's `socket.request.max.bytes`, and no more than
+/// [`crate::Config::produce_request_bytes_max`]: some clients put all that waits for a broker into one.
+pub const PRODUCE_REQUEST_BYTES_MAX: usize = 100 * MIB;
 /// From the accept to the first byte, and from there to a served Hello; then the connection is closed.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A frame that began must make progress within this time, else the connection is closed: it holds memory.

@@ -58,6 +58,7 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
         AppendError::DiskFull => ErrorCode::StorageFull,
         AppendError::BatchTooLarge { .. } => ErrorCode::BatchTooLarge,
         AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        AppendError::NoKey { .. } => ErrorCode::InvalidBatch,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequence,
         AppendError::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         AppendError::DuplicateSequence { .. } => ErrorCode::DuplicateSequence,

@@ -34,19 +34,32 @@ fn log(store: &Store, uid: u64) -> Log {
     store.log(PartitionUid(uid)).unwrap()
 }
 
-fn batch(length: usize) -> Bytes {
+fn batch(length: usize, stamp: ProducerStamp) -> Bytes {
     let value = vec![7; length];
     let mut builder = BatchBuilder::new(Compression::None);
     builder.append(&RecordRef { timestamp_ms: 1, key: None, value: Some(&value), headers: &[] }).unwrap();
-    builder.finish(ProducerStamp::NONE).unwrap()
+    builder.finish(stamp).unwrap()
 }
 
 async fn append(log: &Log, length: usize) -> Result<Appended, AppendError> {
-    let (acks, bytes) = (AckQueue::new(), batch(length));
-    let header = validate(&bytes).unwrap();
-    log.append(bytes, header, &acks, 0);
-    acks.wait().await;
-    acks.pop().unwrap().result
+    append_all(log, vec![batch(length, ProducerStamp::NONE)]).await.remove(0)
+}
+
+/// All under way together; the outcomes in the order of the batches.
+async fn append_all(log: &Log, batches: Vec<Bytes>) -> Vec<Result<Appended, AppendError>> {
+    let acks = AckQueue::new();
+    let mut outcomes = vec![None; batches.len()];
+    for (token, batch) in batches.into_iter().enumerate() {
+        let header = validate(&batch).unwrap();
+        log.append(batch, header, &acks, token as u64);
+    }
+    while outcomes.contains(&None) {
+        acks.wait().await;
+        while let Some(ack) = acks.pop() {
+            outcomes[ack.token as usize] = Some(ack.result);
+        }
+    }
+    outcomes.into_iter().flatten().collect()
 }
 
 /// The number of records a reader is served.
@@ -138,6 +151,45 @@ fn a_full_disk_refuses_what_is_new_keeps_what_was_acknowledged_and_goes_on_when_
             count(&log(&store, 1)).await + count(&log(&store, 2)).await
         });
         assert_eq!(found, kept, "seed {seed}");
+    }
+}
+
+/// Nobody knows the producer, so its second batch would be as good as its first: and stored, it would lock the first out, whose
+/// retry would look like a batch of long ago, and be taken for stored. Also where the broker is killed in between.
+#[test]
+fn of_batches_that_a_full_disk_refused_together_none_is_kept_before_the_first() {
+    let stamped = |sequence| {
+        let stamp = ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: sequence };
+        batch(5_000, stamp)
+    };
+    for (seed, first) in [(1, 0), (2, 0), (3, 17), (4, 17)] {
+        let world = World::new(seed);
+        on(&world, async { open().await.unwrap().stop().await.unwrap() });
+        world.disk().set_capacity(world.disk().used_bytes());
+        on(&world, async move {
+            let store = open().await.unwrap();
+            let log = log(&store, 1);
+            let batches = (first..first + 3).map(stamped).collect();
+            assert!(
+                append_all(&log, batches).await.iter().all(|outcome| *outcome == Err(AppendError::DiskFull))
+            );
+            runtime::sim::Disk::current().set_capacity(u64::MAX);
+            let ahead = append_all(&log, vec![stamped(first + 1), stamped(first + 2)]).await;
+            for (outcome, found) in ahead.into_iter().zip(first + 1..) {
+                let refused = AppendError::OutOfOrderSequence { producer_id: 9, expected: first, found };
+                assert_eq!(outcome, Err(refused));
+            }
+            let stored = append_all(&log, vec![stamped(first), stamped(first + 1)]).await;
+            assert!(
+                stored.iter().zip(0..).all(|(stored, offset)| stored.as_ref().unwrap().base_offset == offset)
+            );
+        });
+        on(&world, async move {
+            let store = open().await.unwrap();
+            let again = append_all(&log(&store, 1), vec![stamped(first + 1), stamped(first + 2)]).await;
+            let offsets: Vec<i64> = again.into_iter().map(|stored| stored.unwrap().base_offset).collect();
+            assert_eq!(offsets, [1, 2], "the one a duplicate, the other new");
+        });
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// -1 where the log keeps the producer's timestamps.
     pub log_append_time_ms: i64,
+    /// The log's first offset.
+    pub log_start: i64,
 }
 
 /// The outcome of one append.

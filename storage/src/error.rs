@@ -16,6 +16,8 @@ pub enum AppendError {
         "a record's time, {timestamp_ms}, is further from now ({now_ms}) than the topic's message.timestamp settings allow"
     )]
     InvalidTimestamp { timestamp_ms: i64, now_ms: i64 },
+    #[error("the topic is compacted, and a record has no key, or cannot be read: {reason}")]
+    NoKey { reason: String },
     #[error("sequence {found} of producer {producer_id} follows a gap: expected {expected}")]
     OutOfOrderSequence { producer_id: i64, expected: i32, found: i32 },
     #[error("producer {producer_id} was fenced: epoch {found} is older than {current}")]

@@ -56,9 +56,11 @@ pub const OPENINGS_IN_FLIGHT: usize = 64;
 /// An index entry each so many bytes: 512 KiB of index in memory for a full segment of 1 GiB.
 pub const INDEX_INTERVAL_BYTES: u64 = 32 << 10;
 
-/// Idempotent producers remembered for a partition; beyond it the one silent for longest is forgotten, and has
-/// to come again with another id.
+/// Idempotent producers remembered for a partition; beyond it the one silent for longest is forgotten: a retry of its
+/// last batch would be stored twice.
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 4096;
+/// A producer that is silent for longer is forgotten, as with Kafka's `producer.id.expiration.ms`.
+pub const PRODUCER_HOURS_REMEMBERED: u8 = 24;
 /// A producer may have five requests in flight, so a retry can only be one of its last five batches (Kafka's rule).
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 /// Producer state is written down after this much was appended: a start scans at most this much of a log.

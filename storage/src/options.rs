@@ -50,6 +50,8 @@ pub struct LogSettings {
     pub retention_bytes: Option<u64>,
     /// A segment whose first batch is older is closed and the next begun (`segment.ms`).
     pub segment_ms: Option<i64>,
+    /// Records without a key are refused (`cleanup.policy` with `compact`).
+    pub needs_keys: bool,
     /// The broker gives records their time (`message.timestamp.type`).
     pub log_append_time: bool,
     /// Else: how far a record's time may lie before and after now (`message.timestamp.before.max.ms`, `.after.max.ms`).
@@ -65,6 +67,7 @@ impl Default for LogSettings {
             retention_ms: None,
             retention_bytes: None,
             segment_ms: None,
+            needs_keys: false,
             log_append_time: false,
             timestamp_before_ms_max: None,
             timestamp_after_ms_max: None,

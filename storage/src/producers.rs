@@ -1,9 +1,10 @@
 //! What a partition remembers of its idempotent producers, so that a retry is answered and not stored twice.
 //!
 //! A pure state machine: the log asks before it places a batch and tells it afterwards; after a restart the state comes
-//! from a snapshot and the batches behind it. Rules: a producer that is not known, or comes with a new epoch, begins at
-//! sequence 0; a known one goes on without a gap. (Kafka lets an unknown one begin anywhere: then, of the batches under way
-//! together, the second is stored although the first was refused on a full disk, and the first can never follow.)
+//! from a snapshot and the batches behind it. Rules, as Kafka's: a known producer goes on without a gap, and with a new epoch
+//! begins at sequence 0; one that is not known, because its records or this memory of it have gone, goes on wherever it is.
+//! Beyond Kafka's: of batches under way together that were refused on a full disk, the first has to come back first. If
+//! the second were stored, the first could never follow.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +12,7 @@ use wire::batch::BatchHeader;
 
 use crate::error::{AppendError, FormatError};
 use crate::journal::format::Get;
-use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
+use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCER_HOURS_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
 use crate::options::PartitionUid;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"CLPS");
@@ -37,6 +38,8 @@ struct Producer {
     /// The largest of its last batch; -1 where an older snapshot does not say.
     last_timestamp_ms: i64,
     batches: VecDeque<StoredBatch>,
+    /// Since its last batch, or since the log was loaded.
+    hours_silent: u8,
 }
 
 /// A producer as others are told of it.
@@ -65,6 +68,9 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producers {
     producers: BTreeMap<i64, Producer>,
+    /// Of producers that are not known: epoch and sequence of the first batch that was refused for want of space. Not kept over
+    /// a restart, which also ends the connections on which others were under way behind it.
+    refused: BTreeMap<i64, (i16, i32)>,
 }
 
 impl Producers {
@@ -94,17 +100,22 @@ impl Producers {
         }
         let producer_id = header.producer_id;
         let found = header.base_sequence;
-        let begins = || match found {
-            0 => Verdict::Store,
-            _ => Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected: 0, found }),
+        let is_at = |expected: i32| match found == expected {
+            true => Verdict::Store,
+            false => Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected, found }),
         };
-        let Some(producer) = self.producers.get(&producer_id) else { return begins() };
+        let Some(producer) = self.producers.get(&producer_id) else {
+            return match self.refused.get(&producer_id) {
+                Some((epoch, sequence)) if *epoch == header.producer_epoch => is_at(*sequence),
+                _ => Verdict::Store,
+            };
+        };
         if header.producer_epoch < producer.epoch {
             let (current, found) = (producer.epoch, header.producer_epoch);
             return Verdict::Refuse(AppendError::ProducerFenced { producer_id, current, found });
         }
         if header.producer_epoch > producer.epoch {
-            return begins();
+            return is_at(0);
         }
         let last_sequence = sequence_after(found, header.last_offset_delta);
         let same =
@@ -133,6 +144,7 @@ impl Producers {
             last_offset: base_offset,
             last_timestamp_ms: header.max_timestamp_ms,
             batches: VecDeque::with_capacity(PRODUCER_BATCHES_REMEMBERED),
+            hours_silent: 0,
         });
         if producer.epoch != header.producer_epoch {
             producer.epoch = header.producer_epoch;
@@ -148,9 +160,40 @@ impl Producers {
         });
         producer.last_offset = base_offset + i64::from(header.last_offset_delta);
         producer.last_timestamp_ms = header.max_timestamp_ms;
+        producer.hours_silent = 0;
+        self.refused.remove(&header.producer_id);
         if self.producers.len() > PRODUCERS_PER_PARTITION_MAX {
             self.forget_the_most_silent();
         }
+    }
+
+    /// Takes note of a batch that could not be placed, and would have been judged later.
+    pub(crate) fn could_not_be_stored(&mut self, header: &BatchHeader) {
+        let is_known = header.producer_id < 0 || self.producers.contains_key(&header.producer_id);
+        if is_known || self.refused.len() >= PRODUCERS_PER_PARTITION_MAX {
+            return;
+        }
+        let refused = (header.producer_epoch, header.base_sequence);
+        let first = self.refused.entry(header.producer_id).or_insert(refused);
+        if first.0 != refused.0 {
+            *first = refused;
+        }
+    }
+
+    /// These, read from the disk, in place of those that were there before: what was refused meanwhile is still to come first.
+    pub(crate) fn with_refused_of(mut self, before: Self) -> Self {
+        self.refused = before.refused;
+        self.refused.retain(|id, _| !self.producers.contains_key(id));
+        self
+    }
+
+    /// Forgets who has been silent for a day: nobody retries for so long.
+    pub(crate) fn an_hour_passed(&mut self) {
+        self.refused.clear();
+        self.producers.retain(|_, producer| {
+            producer.hours_silent += 1;
+            producer.hours_silent <= PRODUCER_HOURS_REMEMBERED
+        });
     }
 
     fn forget_the_most_silent(&mut self) {
@@ -236,10 +279,11 @@ impl Producers {
                     base_offset: get.u64() as i64,
                 })
                 .collect();
-            producers.insert(id, Producer { epoch, last_offset, last_timestamp_ms, batches });
+            producers
+                .insert(id, Producer { epoch, last_offset, last_timestamp_ms, batches, hours_silent: 0 });
             rest = &of_batches[batch_count * 16..];
         }
-        Ok((Self { producers }, next_offset))
+        Ok((Self { producers, refused: BTreeMap::new() }, next_offset))
     }
 }
 
@@ -296,16 +340,45 @@ mod tests {
         }
     }
 
-    /// The first of several batches under way was refused on a full disk, and the second came when there was room again:
-    /// stored, it would have locked the first one out for ever.
     #[test]
-    fn an_unknown_producer_begins_at_its_first_sequence() {
+    fn a_producer_that_is_not_known_goes_on_where_it_is() {
         let mut producers = Producers::default();
-        let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 0, found: 1 };
-        assert_eq!(producers.judge(&header(9, 1)), Verdict::Refuse(expected));
-        assert_eq!(producers.judge(&header(9, 0)), Verdict::Store);
-        producers.stored(&header(9, 0), 100);
-        assert_eq!(producers.judge(&header(9, 1)), Verdict::Store);
+        assert_eq!(producers.judge(&header(9, 17)), Verdict::Store);
+        producers.stored(&header(9, 17), 100);
+        assert_eq!(producers.judge(&header(9, 18)), Verdict::Store);
+        assert_eq!(producers.judge(&header(9, 17)), Verdict::Duplicate { base_offset: 100 });
+        let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 18, found: 19 };
+        assert_eq!(producers.judge(&header(9, 19)), Verdict::Refuse(expected));
+    }
+
+    /// Stored, the second would lock the first one out for ever.
+    #[test]
+    fn of_batches_refused_on_a_full_disk_the_first_has_to_come_back_first() {
+        let mut producers = Producers::default();
+        for sequence in 3..6 {
+            producers.could_not_be_stored(&header(9, sequence));
+        }
+        let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 3, found: 4 };
+        assert_eq!(producers.judge(&header(9, 4)), Verdict::Refuse(expected));
+        assert_eq!(producers.judge(&header(9, 3)), Verdict::Store);
+        // The disk was full before the log could be read.
+        let mut read = Producers::default().with_refused_of(producers);
+        assert!(matches!(read.judge(&header(9, 4)), Verdict::Refuse(_)));
+        read.stored(&header(9, 3), 100);
+        assert_eq!(read.judge(&header(9, 4)), Verdict::Store);
+        assert!(read.refused.is_empty());
+    }
+
+    #[test]
+    fn who_is_silent_for_a_day_is_forgotten() {
+        let mut producers = producers();
+        for _ in 0..PRODUCER_HOURS_REMEMBERED {
+            producers.an_hour_passed();
+        }
+        producers.stored(&header(4, 1), 108);
+        assert_eq!(producers.len(), 2);
+        producers.an_hour_passed();
+        assert_eq!(producers.standing().iter().map(|standing| standing.producer_id).collect::<Vec<_>>(), [4]);
     }
 
     /// Version 2, which brokers wrote before producers were described.

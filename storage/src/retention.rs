@@ -1,4 +1,5 @@
-//! Raises the starts of logs by age and by size, as their topics' settings say, and rolls segments that are old.
+//! Raises the starts of logs by age and by size, as their topics' settings say, rolls segments that are old, and lets go of
+//! producers that have long been silent.
 //!
 //! One task of the broker a shard asks for a round now and then. What is known in memory costs nothing and is looked at in each
 //! round; what has to be read from the disk (a folder, an index, a segment's first batch) is read for a bounded number of logs
@@ -19,6 +20,8 @@ use crate::log::{Log, LogInner};
 use crate::options::PartitionUid;
 use crate::store::Store;
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// What a round may still read from the disk.
 struct Reads(usize);
 
@@ -34,6 +37,7 @@ impl Store {
     /// One round over the shard's logs at this time, in ms since 1970. Returns how many starts were raised. A log that cannot be
     /// looked at is left for the next round: whoever reads it hears why.
     pub async fn retain(&self, now_ms: i64) -> usize {
+        self.age_producers(now_ms);
         let mut reads = Reads(limits::RETENTION_READS_A_ROUND);
         let mut raised = 0;
         let begun_at = self.retention_from();
@@ -48,6 +52,21 @@ impl Store {
         }
         self.set_retention_from(stopped_at.unwrap_or(begun_at));
         raised
+    }
+
+    /// Tells the logs in memory of each hour that has passed, for the producers they remember.
+    fn age_producers(&self, now_ms: i64) {
+        let told = self.producers_aged();
+        let since = now_ms - told.get();
+        if (0..HOUR_MS).contains(&since) {
+            return;
+        }
+        // A clock that was set says nothing of time that passed; nor does the first look.
+        if told.replace(now_ms) > 0 && since > 0 {
+            for log in self.logs().borrow().values() {
+                log.state.borrow_mut().producers.an_hour_passed();
+            }
+        }
     }
 
     /// The uids of the shard's logs, those from this one on first.

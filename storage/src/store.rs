@@ -27,6 +27,8 @@ struct Inner {
     tasks: std::cell::RefCell<Vec<JoinHandle<()>>>,
     /// Where the next round of retention begins.
     retention_from: std::cell::Cell<PartitionUid>,
+    /// When the producers were last told that an hour has passed, in ms since 1970; 0 before the first round.
+    producers_aged: std::cell::Cell<i64>,
 }
 
 impl Store {
@@ -61,7 +63,9 @@ impl Store {
             task::spawn(checkpoint::run(shard.clone(), logs.clone())),
         ];
         let retention_from = PartitionUid(0).into();
-        Ok(Self { inner: Rc::new(Inner { shard, logs, tasks: tasks.into(), retention_from }) })
+        let producers_aged = 0.into();
+        let tasks = tasks.into();
+        Ok(Self { inner: Rc::new(Inner { shard, logs, tasks, retention_from, producers_aged }) })
     }
 
     pub fn log(&self, uid: PartitionUid) -> Option<Log> {
@@ -70,6 +74,10 @@ impl Store {
 
     pub(crate) fn logs(&self) -> &Logs {
         &self.inner.logs
+    }
+
+    pub(crate) fn producers_aged(&self) -> &std::cell::Cell<i64> {
+        &self.inner.producers_aged
     }
 
     pub(crate) fn retention_from(&self) -> PartitionUid {

@@ -46,8 +46,12 @@ impl Topic {
 
     /// Whether records may go before the topic does (`cleanup.policy`; an empty one has no `delete` in it). What keeps the groups is shortened by them alone.
     pub fn deletes(&self) -> bool {
-        let policy = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
-        self.name != OFFSETS_TOPIC && self.setting(policy).split(',').any(|word| word.trim() == "delete")
+        self.name != OFFSETS_TOPIC && self.has_policy("delete")
+    }
+
+    fn has_policy(&self, policy: &str) -> bool {
+        let rule = settings::rule(settings::CLEANUP_POLICY).expect("the table has a policy");
+        self.setting(rule).split(',').any(|word| word.trim() == policy)
     }
 
     /// What the storage is told.
@@ -63,6 +67,7 @@ impl Topic {
             retention_ms: Some(self.number(settings::RETENTION_MS)).filter(|ms| deletes && *ms >= 0),
             retention_bytes: u64::try_from(self.number(settings::RETENTION_BYTES)).ok().filter(|_| deletes),
             segment_ms: Some(self.number(settings::SEGMENT_MS)),
+            needs_keys: self.has_policy("compact"),
             log_append_time: self.setting(timestamps) == settings::LOG_APPEND_TIME,
             timestamp_before_ms_max: Some(self.number(settings::TIMESTAMP_BEFORE_MS_MAX)),
             timestamp_after_ms_max: Some(self.number(settings::TIMESTAMP_AFTER_MS_MAX)),

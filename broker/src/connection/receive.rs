@@ -327,6 +327,15 @@ async fn wait_for_receive(
         link.ended().await;
         Err(Ended::Over)
     };
-    let reserved = clock::timeout(limits::RECEIVE_MEMORY_PATIENCE, future::or(reserving, ended)).await;
-    reserved.unwrap_or(Err(Ended::NoMemory))
+    let store = &link.shard().store;
+    let patience = async {
+        clock::sleep(limits::RECEIVE_MEMORY_PATIENCE).await;
+        // Where batches wait for the disk nobody wastes the memory: it is not asked for any better.
+        while !store.has_room() {
+            store.room().await;
+            clock::sleep(limits::RECEIVE_MEMORY_PATIENCE).await;
+        }
+        Err(Ended::NoMemory)
+    };
+    future::or(future::or(reserving, ended), patience).await
 }

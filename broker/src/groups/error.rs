@@ -55,7 +55,7 @@ pub(crate) enum GroupError {
     UnreleasedInstance,
     #[error("there are the assignors {}", super::consumer::ASSIGNORS.join(" and "))]
     UnsupportedAssignor,
-    #[error("the pattern of topics is none")]
+    #[error("the pattern of topics is not a regular expression, in the syntax of RE2")]
     InvalidPattern,
     #[error("members of this group assign by themselves")]
     NotAConsumerGroup,

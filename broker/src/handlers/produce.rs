@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use runtime::executor::ShardId;
 use storage::AckQueue;
 use wire::batch;
 use wire::codes::ErrorCode;
@@ -12,7 +13,7 @@ use crate::shard::{AckInbox, Ask, Route, Shard};
 
 /// A batch whose partition lives elsewhere and cannot be forwarded at once: it is, after a wait for the bytes under way.
 pub(crate) struct Forwarding {
-    to: runtime::executor::ShardId,
+    to: ShardId,
     ask: Ask,
     bytes: usize,
 }
@@ -35,7 +36,7 @@ pub(crate) fn produce(
         return Err(ErrorCode::InvalidTopicName);
     }
     let route = routes.find(&partition)?;
-    if batch.len() > shard.config.batch_bytes_max {
+    if batch.len() > shard.config.topic_batch_bytes_max() {
         return Err(ErrorCode::BatchTooLarge);
     }
     let header = batch::validate(&batch).map_err(|error| {
@@ -51,6 +52,15 @@ pub(crate) fn produce(
             let bytes = batch.len();
             Ok(Some(Forwarding { to: *to, ask: Ask::Produce { uid: *uid, batch, header }, bytes }))
         }
+    }
+}
+
+/// Hears of what shard 0 has told everybody by now. A topic that is not known here may be one that a client has just been told of
+/// elsewhere: were its first batch refused, those behind it might be kept without it.
+pub(crate) async fn catch_up(shard: &Shard) {
+    if shard.id != ShardId(0) {
+        // The records that were sent before the answer have come before it.
+        shard.lanes.ask(ShardId(0), Ask::CatchUp).await;
     }
 }
 

@@ -6,6 +6,7 @@ use super::errors::kafka_code;
 use super::metadata::{broker_id, brokers};
 use super::serve::Call;
 use crate::handlers;
+use crate::session::Session;
 
 /// The kinds of key, by Kafka's numbers.
 const GROUP: i8 = 0;
@@ -52,6 +53,16 @@ async fn find_one(call: &Call<'_>, key_type: i8, key: Text) -> Coordinator {
     Coordinator { key, node_id, host: broker.host, port: broker.port, ..Default::default() }
 }
 
+/// librdkafka asks again for ever after any error but one that says it may not (`rdkafka_txnmgr.c`).
+fn no_transactions(session: &Session) -> ErrorCode {
+    let is_librdkafka =
+        [&session.software, &session.software_version].iter().any(|told| told.contains("librdkafka"));
+    match is_librdkafka {
+        true => ErrorCode::TransactionalIdAuthorizationFailed,
+        false => ErrorCode::UnsupportedVersion,
+    }
+}
+
 async fn coordinator_of(call: &Call<'_>, key_type: i8, key: &str) -> Result<u16, (ErrorCode, String)> {
     match key_type {
         GROUP => {
@@ -61,7 +72,7 @@ async fn coordinator_of(call: &Call<'_>, key_type: i8, key: &str) -> Result<u16,
                 code => (code, refusal.message),
             })
         }
-        TRANSACTION => Err((ErrorCode::UnsupportedVersion, "transactions are not supported".to_owned())),
+        TRANSACTION => Err((no_transactions(call.session()), "transactions are not supported".to_owned())),
         other => Err((ErrorCode::InvalidRequest, format!("there are no coordinators of kind {other}"))),
     }
 }

@@ -48,25 +48,35 @@ pub(super) struct Frame {
 pub(super) async fn next(link: &Link, receiver: &mut Receiver) -> Result<Option<Frame>, Ended> {
     let Some(prefix) = receiver.received().first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
     let announced = i32::from_be_bytes(*prefix);
-    let bytes_max = link.shard().config.frame_bytes_max;
-    let length = usize::try_from(announced).ok().filter(|length| *length >= REQUEST_BYTES_MIN);
-    let length = length.filter(|length| *length <= bytes_max).ok_or_else(|| {
-        Ended::Refused(format!("a request of {announced} bytes, of {REQUEST_BYTES_MIN} to {bytes_max}"))
-    })?;
+    let key = receiver.received()[LENGTH_BYTES..].first_chunk().map(|key| i16::from_be_bytes(*key));
+    let length = length_of(announced, key, link)?;
     if receiver.received().len() >= LENGTH_BYTES + length {
         receiver.take(LENGTH_BYTES);
         let (bytes, overhead) = receiver.take_payload(length);
         return Ok(Some(Frame { bytes, overhead, held: None }));
     }
-    if length <= limits::PAYLOAD_IN_BUFFER_MAX || receiver.received().len() < LENGTH_BYTES + size_of::<i16>()
-    {
-        return Ok(None);
-    }
-    let key = i16::from_be_bytes([receiver.received()[LENGTH_BYTES], receiver.received()[LENGTH_BYTES + 1]]);
+    let Some(key) = key.filter(|_| length > limits::PAYLOAD_IN_BUFFER_MAX) else { return Ok(None) };
     if key == ApiKey::Produce.number() {
         link.wait_for_storage().await?;
     }
     receiver.take(LENGTH_BYTES);
     let (bytes, held) = receiver.receive_payload(length, link).await?;
     Ok(Some(Frame { bytes, overhead: 0, held: Some(held) }))
+}
+
+/// The length of a request, if it may have it. Produce may be longer than others; which it is may not have come yet.
+fn length_of(announced: i32, key: Option<i16>, link: &Link) -> Result<usize, Ended> {
+    let config = &link.shard().config;
+    let is_produce = key.is_none_or(|key| key == ApiKey::Produce.number());
+    let bytes_max = if is_produce { config.produce_request_bytes_max() } else { config.frame_bytes_max };
+    let length = usize::try_from(announced).ok();
+    length.filter(|length| (REQUEST_BYTES_MIN..=bytes_max).contains(length)).ok_or_else(|| {
+        let more = match is_produce && bytes_max < limits::PRODUCE_REQUEST_BYTES_MAX {
+            true => "; with more --memory it may have more",
+            false => "",
+        };
+        let what =
+            format!("a request of {announced} bytes: it may have {REQUEST_BYTES_MIN} to {bytes_max}{more}");
+        Ended::Refused(what)
+    })
 }

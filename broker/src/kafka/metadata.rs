@@ -102,10 +102,12 @@ async fn one(call: &Call<'_>, asked: &MetadataRequestTopic, may_create: bool) ->
         topic_id: asked.topic_id,
         ..Default::default()
     };
-    let Some(name) = &asked.name else {
+    // Who asks by an id may give an empty name beside it: the Java client does.
+    let name = asked.name.as_ref().filter(|_| asked.topic_id.is_nil());
+    let Some(name) = name else {
         return match shard.catalog().topic_by_id(&asked.topic_id) {
             Some(topic) => described(shard, topic),
-            None => refused(ErrorCode::UnknownTopicId),
+            None => MetadataTopic { name: None, ..refused(ErrorCode::UnknownTopicId) },
         };
     };
     if let Some(topic) = shard.catalog().topic(name.as_str()) {

@@ -154,11 +154,11 @@ async fn handle(connection: &Rc<Connection>, frame: Frame, received_at: Instant)
         return Err(Ended::Refused(format!("API {key} in version {version} is not served")));
     };
     if key == ApiKey::Produce {
-        // From here on the storage counts it.
-        drop(held);
         if !connection.shard().store.has_room() {
             connection.wait_for_storage().await?;
         }
+        // From here on the storage counts it.
+        drop(held);
         let request = decode_request::<kafka::Produce>(&mut from, header.version).map_err(refused)?;
         let session = session(connection, header.client_id.as_ref(), None);
         let (version, correlation_id) = (header.version, header.correlation_id);

@@ -184,6 +184,9 @@ async fn produce(connection: &Rc<Connection>, frame: Frame, received_at: Instant
     });
     shard.overhead_bytes.set(shard.overhead_bytes.get() + frame.overhead);
     let partition = PartitionName { topic_id: request.topic_id, partition: request.partition };
+    if shard.routes().find(&partition).is_err() {
+        handlers::catch_up(shard).await;
+    }
     let session = connection.session.get().expect("a session was there before");
     let request = ProduceRequest { partition, batch: frame.payload };
     match handlers::produce(shard, session, request, &connection.acks, token) {

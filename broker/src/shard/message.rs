@@ -119,6 +119,8 @@ pub(crate) enum Ask {
     },
     /// Of shard 0 alone.
     Change(Command),
+    /// Of shard 0 alone: nothing, behind every record that it has sent.
+    CatchUp,
     DescribeShard,
 }
 
@@ -143,6 +145,7 @@ pub(crate) enum Told {
     EndOfEpoch(Result<Option<EpochEnd>, ErrorCode>),
     Producers(Result<Vec<ProducerStanding>, ErrorCode>),
     Changed(Result<Outcome, CommandError>),
+    CaughtUp,
     /// JSON.
     Shard(serde_json::Value),
 }

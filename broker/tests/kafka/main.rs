@@ -3,6 +3,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod as_kafka_does;
 mod bad_input;
 mod cluster;
 mod consuming;

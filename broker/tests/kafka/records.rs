@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use broker::Config;
+use wire::batch::{BatchBuilder, Compression, ProducerStamp, RecordRef};
 use wire::kafka::{
     self, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteRecordsPartition,
     DeleteRecordsRequest, DeleteRecordsTopic, EARLIEST_TIMESTAMP, ErrorCode, ListOffsetsPartition,
@@ -99,7 +100,11 @@ fn what_is_beyond_retention_goes_where_the_policy_deletes() {
         assert_eq!(client.ask::<kafka::CreateTopics>(7, &request).topics[0].error_code, 0);
         for partition in [0, 1] {
             for _ in 0..4 {
-                let request = produce_to(name, partition, batch_of(&[[7; 600_000]]));
+                let mut builder = BatchBuilder::new(Compression::None);
+                let record =
+                    RecordRef { key: Some(b"k"), value: Some(&[7; 600_000]), ..RecordRef::default() };
+                builder.append(&record).unwrap();
+                let request = produce_to(name, partition, builder.finish(ProducerStamp::NONE).unwrap());
                 assert_eq!(produced(&client.ask::<kafka::Produce>(9, &request)).0, ErrorCode::None);
             }
         }

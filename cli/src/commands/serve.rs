@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// The address every shard answers; port 0 takes a free one
     #[arg(long, env = "CORELOG_LISTEN", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
     pub(crate) listen: String,
-    /// Shard i listens on this port + i; 0 takes free ones
+    /// Shard i listens on this port + i, which Kafka clients have to reach (or see --kafka-advertise); 0 takes free ones
     #[arg(long, env = "CORELOG_SHARD_PORTS", default_value_t = 7401, value_name = "PORT")]
     shard_ports: u16,
     /// What an acknowledgement promises

@@ -8,10 +8,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use runtime::clock;
-use wire::batch::BatchHeader;
+use wire::batch::{BatchHeader, every_record_has_a_key};
 
-use crate::ack::{AckQueue, Appended};
+use crate::ack::AckQueue;
 use crate::error::AppendError;
+use crate::limits;
 use crate::log::state::{LogState, Pending, Waiting};
 use crate::log::timestamps::{self, NO_APPEND_TIME};
 use crate::log::{Log, LogInner};
@@ -32,7 +33,11 @@ impl Log {
     pub fn append(&self, batch: Bytes, mut header: BatchHeader, acks: &AckQueue, token: u64) {
         let inner = &self.inner;
         let refusal = inner.shard.refusal().or_else(|| inner.state.borrow().refusal());
-        if let Some(error) = refusal.or_else(|| too_large(&inner.state.borrow(), &batch)) {
+        let of_batch = || {
+            let state = inner.state.borrow();
+            too_large(&state, &batch).or_else(|| keyless(&state, &batch))
+        };
+        if let Some(error) = refusal.or_else(of_batch) {
             acks.push(token, Err(error));
             return;
         }
@@ -69,6 +74,19 @@ fn too_large(state: &LogState, batch: &Bytes) -> Option<AppendError> {
     (bytes > u64::from(bytes_max)).then_some(AppendError::BatchTooLarge { bytes, bytes_max })
 }
 
+/// A compacted topic's batch is opened, as in Kafka.
+fn keyless(state: &LogState, batch: &Bytes) -> Option<AppendError> {
+    if !state.settings.needs_keys {
+        return None;
+    }
+    let reason = match every_record_has_a_key(batch, limits::OPENED_BATCH_BYTES_MAX) {
+        Ok(true) => return None,
+        Ok(false) => "there is no key".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(AppendError::NoKey { reason })
+}
+
 impl LogInner {
     /// Places a batch if its segment has space.
     pub(crate) fn place(self: &Rc<Self>, waiting: Waiting) -> Placed {
@@ -90,8 +108,7 @@ impl LogInner {
             }
         };
         if pending.bytes.is_empty() && pending.next_offset <= state.high_watermark {
-            let appended = Appended { base_offset: pending.base_offset, log_append_time_ms: NO_APPEND_TIME };
-            pending.acks.push(pending.token, Ok(appended));
+            pending.acks.push(pending.token, Ok(pending.appended(state.log_start)));
             return Placed::Yes;
         }
         stats::add(&self.shard.counters.appended_bytes, pending.length as u64);

@@ -106,7 +106,7 @@ impl LogInner {
         let mut state = self.state.borrow_mut();
         // Somebody who only looks may load them at the same time as the first append.
         if !state.producers_loaded {
-            state.producers = producers;
+            state.producers = producers.with_refused_of(std::mem::take(&mut state.producers));
             state.producers_loaded = true;
         }
         Ok(())

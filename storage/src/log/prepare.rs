@@ -68,7 +68,12 @@ impl LogInner {
             ReadError::Removed => AppendError::Removed,
             other => AppendError::Unavailable { reason: other.to_string() },
         };
-        let waiting = std::mem::take(&mut self.state.borrow_mut().waiting);
+        let waiting = {
+            let mut state = self.state.borrow_mut();
+            let waiting = std::mem::take(&mut state.waiting);
+            waiting.iter().for_each(|batch| state.producers.could_not_be_stored(&batch.header));
+            waiting
+        };
         for batch in waiting {
             self.shard.pending_fell(batch.bytes.len());
             batch.acks.push(batch.token, Err(error.clone()));
@@ -118,7 +123,7 @@ impl LogInner {
             file.allocate(0, PAGE).await?;
             size = file.size().await?;
             if !size.is_multiple_of(PAGE) {
-                // A length that no broker leaves, or that of a segment once closed: all is written in whole pages.
+                // As a clean stop or a segment's close leaves it: all is written in whole pages.
                 file.allocate(size, page_ceil(size) - size).await?;
                 file.datasync().await?;
                 size = page_ceil(size);
@@ -150,7 +155,7 @@ impl LogInner {
         Ok(())
     }
 
-    async fn open_segment(&self, path: &Path, create: Create) -> Result<File, FileError> {
+    pub(crate) async fn open_segment(&self, path: &Path, create: Create) -> Result<File, FileError> {
         let durable_writes = self.shard.options.durability == Durability::Fsync;
         File::open(path, OpenOptions { access: Access::Write, create, durable_writes }).await
     }

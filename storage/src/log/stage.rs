@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::ack::Appended;
 use crate::journal::format::{ENTRY_HEADER_BYTES, EntryHeader, EntryKind, entry_space};
 use crate::limits;
 use crate::log::LogInner;
@@ -173,18 +172,15 @@ impl LogState {
             .is_some_and(|batch| batch.bytes.is_empty() && batch.next_offset <= self.high_watermark)
         {
             let batch = self.pending.pop_front().expect("the front was just seen");
-            log.acknowledge(&batch);
+            log.acknowledge(&batch, self.log_start);
         }
     }
 }
 
 impl LogInner {
-    pub(crate) fn acknowledge(&self, batch: &Pending) {
+    fn acknowledge(&self, batch: &Pending, log_start: i64) {
         self.shard.pending_fell(batch.length);
-        batch.acks.push(
-            batch.token,
-            Ok(Appended { base_offset: batch.base_offset, log_append_time_ms: batch.append_time_ms }),
-        );
+        batch.acks.push(batch.token, Ok(batch.appended(log_start)));
     }
 }
 
@@ -247,7 +243,8 @@ impl Staged {
             shard.dirty_grew(held as u64);
             shard.reorder(&log);
         }
-        self.batches.iter().for_each(|batch| log.acknowledge(batch));
+        let log_start = log.state.borrow().log_start;
+        self.batches.iter().for_each(|batch| log.acknowledge(batch, log_start));
         log.leave_below_start();
         log.readable.notify_all();
         log.close_settled();

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use wire::batch::BatchHeader;
 
-use crate::ack::AckQueue;
+use crate::ack::{AckQueue, Appended};
 use crate::error::AppendError;
 use crate::log::segment::{ClosedSegment, Segment};
 use crate::options::{LogSettings, PartitionUid};
@@ -31,6 +31,12 @@ pub(crate) struct Pending {
     pub(crate) token: u64,
     /// -1 where the producer gave the times.
     pub(crate) append_time_ms: i64,
+}
+
+impl Pending {
+    pub(crate) fn appended(&self, log_start: i64) -> Appended {
+        Appended { base_offset: self.base_offset, log_append_time_ms: self.append_time_ms, log_start }
+    }
 }
 
 /// A batch that has no place yet: the log is being opened, extended or rolled.

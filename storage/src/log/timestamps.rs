@@ -1,10 +1,10 @@
 //! The times of records: whether they are the producer's or the broker's, and how far the producer's may be from now.
 //!
-//! Hot path: with the producer's times (the default) two comparisons a batch. With the broker's a batch is copied and its
-//! checksum computed anew.
+//! Hot path: with the producer's times (the default) three comparisons a batch. With the broker's a batch is copied and its
+//! checksum computed anew; so is one whose latest time was not that of its records.
 
 use bytes::{Bytes, BytesMut};
-use wire::batch::{BatchHeader, stamp_log_append_time};
+use wire::batch::{BatchHeader, stamp_log_append_time, stamp_max_timestamp};
 
 use crate::error::AppendError;
 use crate::options::LogSettings;
@@ -37,7 +37,16 @@ pub(crate) fn timed(
     if settings.timestamp_before_ms_max.is_some_and(is_early) {
         return Err(AppendError::InvalidTimestamp { timestamp_ms: first_ms, now_ms });
     }
-    Ok((batch, NO_APPEND_TIME))
+    if BatchHeader::parse(&batch).is_ok_and(|found| found.max_timestamp_ms == last_ms) {
+        return Ok((batch, NO_APPEND_TIME));
+    }
+    // Who validated the batch has mended its header: else looking by time, and retention, would not find it.
+    let mut mended = BytesMut::from(&batch[..]);
+    stamp_max_timestamp(&mut mended, last_ms);
+    if let Ok(found) = BatchHeader::parse(&mended) {
+        *header = found;
+    }
+    Ok((mended.freeze(), NO_APPEND_TIME))
 }
 
 #[cfg(test)]
@@ -80,6 +89,16 @@ mod tests {
             assert_eq!(judged(&settings, times).is_ok(), good, "{times:?}");
         }
         assert!(judged(&LogSettings::default(), &[i64::MAX]).is_ok());
+    }
+
+    #[test]
+    fn a_batch_that_does_not_know_its_latest_time_is_kept_with_it() {
+        let mut batch = batch_of(&[5, 9, 7]).to_vec();
+        stamp_max_timestamp(&mut batch, -1);
+        let mut header = validate(&batch).unwrap();
+        let (kept, _) = timed(&LogSettings::default(), batch.into(), &mut header, NOW_MS).unwrap();
+        assert_eq!(check_stored(&kept).unwrap().max_timestamp_ms, 9);
+        assert_eq!((header.max_timestamp_ms, header.crc), (9, check_stored(&kept).unwrap().crc));
     }
 
     #[test]

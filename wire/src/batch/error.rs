@@ -52,7 +52,7 @@ pub enum RecordProblem {
     Length { length: i32 },
     #[error("offset delta {found}, expected {expected}")]
     OffsetDelta { expected: u32, found: i32 },
-    #[error("its timestamp is outside what the batch's header allows")]
+    #[error("its timestamp is beyond all time")]
     Timestamp,
     #[error("its {field} claims {length} bytes")]
     Field { field: &'static str, length: i32 },

@@ -1,4 +1,4 @@
-//! The records of a batch, read: clients and tools. The broker never comes here.
+//! The records of a batch, read: for clients and tools, and for a broker that is asked what a batch holds.
 
 use std::borrow::Cow;
 use std::iter::FusedIterator;
@@ -59,6 +59,16 @@ pub fn records_within(batch: &Bytes, bytes_max: usize) -> Result<Records, BatchE
         Ok(remaining) => Ok(Records { header, position: 0, records, index: 0, remaining }),
         Err(_) => Err(BatchError::Count { record_count, last_offset_delta }),
     }
+}
+
+/// Whether each record of a whole batch has a key, as those of a compacted topic must. Of a batch that decompresses to more than
+/// `bytes_max` it is believed.
+pub fn every_record_has_a_key(batch: &Bytes, bytes_max: usize) -> Result<bool, BatchError> {
+    let mut records = match records_within(batch, bytes_max) {
+        Err(BatchError::DecompressedTooLarge { .. }) => return Ok(true),
+        records => records?,
+    };
+    records.try_fold(true, |all, record| Ok(all && record?.key.is_some()))
 }
 
 /// An iterator over records. After an error it ends.

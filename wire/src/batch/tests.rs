@@ -198,7 +198,6 @@ fn records_that_do_not_fit_their_batch_are_refused() {
     assert_eq!(with(0, 1), RecordProblem::Length { length: -1 });
     assert_eq!(with(0, 0), RecordProblem::Length { length: 0 });
     assert_eq!(with(0, 0x80), RecordProblem::Length { length: 0 });
-    assert_eq!(with(2, 2), RecordProblem::Timestamp, "later than the header's maximum");
     assert_eq!(with(3, 2), RecordProblem::OffsetDelta { expected: 0, found: 1 });
     assert_eq!(with(4, 3), RecordProblem::Field { field: "key", length: -2 });
     assert_eq!(with(4, 100), RecordProblem::Field { field: "key", length: 50 });
@@ -206,6 +205,38 @@ fn records_that_do_not_fit_their_batch_are_refused() {
     assert_eq!(with(6, 1), RecordProblem::HeaderCount { count: -1 });
     assert_eq!(with(6, 2), RecordProblem::Varint);
     assert_eq!(with(6, 0x80), RecordProblem::Varint);
+}
+
+/// As sarama before 1.45 writes it.
+#[test]
+fn a_latest_time_that_the_batch_has_wrong_is_that_of_its_records() {
+    for (codec, expected) in [(Compression::None, 9), (Compression::Zstd, 5)] {
+        let mut builder = BatchBuilder::new(codec);
+        for timestamp_ms in [5, 9, 7] {
+            builder.append(&RecordRef { timestamp_ms, ..RecordRef::default() }).unwrap();
+        }
+        let mut batch = builder.finish(ProducerStamp::NONE).unwrap().to_vec();
+        assert_eq!(validate(&batch).unwrap().max_timestamp_ms, 9);
+        stamp_max_timestamp(&mut batch, -1);
+        assert_eq!(validate(&batch).unwrap().max_timestamp_ms, expected, "{codec:?}");
+    }
+}
+
+#[test]
+fn keys_are_looked_for_in_every_record_also_in_compressed_ones() {
+    for codec in [Compression::None, Compression::Gzip] {
+        for (keys, expected) in [([Some(b"k"), Some(b"k")], true), ([Some(b"k"), None], false)] {
+            let mut builder = BatchBuilder::new(codec);
+            for key in keys {
+                let key = key.map(|key| &key[..]);
+                builder.append(&RecordRef { key, value: Some(&[7; 300]), ..RecordRef::default() }).unwrap();
+            }
+            let batch = builder.finish(ProducerStamp::NONE).unwrap();
+            assert_eq!(every_record_has_a_key(&batch, 1 << 20), Ok(expected));
+            let believed = codec != Compression::None;
+            assert_eq!(every_record_has_a_key(&batch, 100), Ok(expected || believed));
+        }
+    }
 }
 
 #[test]

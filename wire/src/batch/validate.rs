@@ -20,16 +20,23 @@ const PRODUCER_ATTRIBUTES: u16 = BatchAttributes::CODEC_MASK;
 /// Refused are: a length other than the slice's, another magic, a wrong checksum, no records, a count that does not match
 /// the last offset delta, control and transactional batches, log append time and flags unknown, a producer id without
 /// epoch and sequence, compressed records that do not begin as their codec does, and uncompressed records whose lengths,
-/// offset deltas (0, 1, 2, ...) or timestamps do not fit the header.
+/// offset deltas (0, 1, 2, ...) do not fit the header.
+///
+/// The latest timestamp is not refused where the batch has it wrong (sarama before 1.45 writes -1), but mended as Kafka does:
+/// the returned header has that of the records, or of compressed ones that of the first where the batch's is before it.
 pub fn validate(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
-    let header = parse_whole(bytes)?;
+    let mut header = parse_whole(bytes)?;
     check_checksum(&header, bytes)?;
     check_header(&header)?;
     let records = bytes.get(BATCH_HEADER_BYTES..).unwrap_or_default();
-    match header.attributes.compression()? {
+    let latest_ms = match header.attributes.compression()? {
         Compression::None => check_records(&header, records)?,
-        codec => check_codec(codec, records)?,
-    }
+        codec => {
+            check_codec(codec, records)?;
+            header.base_timestamp_ms
+        }
+    };
+    header.max_timestamp_ms = header.max_timestamp_ms.max(latest_ms);
     Ok(header)
 }
 
@@ -140,37 +147,35 @@ fn begins_as_snappy_block(records: &[u8]) -> bool {
     false
 }
 
-/// Walks the records. A batch's position is told in errors, so `records` begins at [`BATCH_HEADER_BYTES`].
-fn check_records(header: &BatchHeader, records: &[u8]) -> Result<(), BatchError> {
-    let mut rest = records;
+/// Walks the records, and returns their latest timestamp. A batch's position is told in errors, so `records` begins at
+/// [`BATCH_HEADER_BYTES`].
+fn check_records(header: &BatchHeader, records: &[u8]) -> Result<i64, BatchError> {
+    let (mut rest, mut latest_ms) = (records, i64::MIN);
     for index in 0..header.record_count.unsigned_abs() {
         let position = BATCH_HEADER_BYTES + records.len() - rest.len();
-        check_record(&mut rest, header, index).map_err(|problem| BatchError::Record {
-            index,
-            position,
-            problem,
-        })?;
+        let timestamp_ms = check_record(&mut rest, header, index);
+        let timestamp_ms = timestamp_ms.map_err(|problem| BatchError::Record { index, position, problem })?;
+        latest_ms = latest_ms.max(timestamp_ms);
     }
     if !rest.is_empty() {
         let problem = RecordProblem::Trailing { bytes: rest.len() };
         let position = BATCH_HEADER_BYTES + records.len() - rest.len();
         return Err(BatchError::Record { index: header.record_count.unsigned_abs(), position, problem });
     }
-    Ok(())
+    Ok(latest_ms)
 }
 
+/// Returns the record's timestamp.
 #[inline]
-fn check_record(rest: &mut &[u8], header: &BatchHeader, index: u32) -> Result<(), RecordProblem> {
+fn check_record(rest: &mut &[u8], header: &BatchHeader, index: u32) -> Result<i64, RecordProblem> {
     let mut record = take_record(rest)?;
     let Some((_attributes, after)) = record.split_first() else {
         return Err(RecordProblem::Length { length: 0 });
     };
     record = after;
     let timestamp_delta = take_varlong(&mut record).ok_or(RecordProblem::Varint)?;
-    match header.base_timestamp_ms.checked_add(timestamp_delta) {
-        Some(timestamp_ms) if timestamp_ms <= header.max_timestamp_ms => {}
-        _ => return Err(RecordProblem::Timestamp),
-    }
+    let timestamp_ms = header.base_timestamp_ms.checked_add(timestamp_delta);
+    let timestamp_ms = timestamp_ms.ok_or(RecordProblem::Timestamp)?;
     let offset_delta = take_varint(&mut record).ok_or(RecordProblem::Varint)?;
     if u32::try_from(offset_delta) != Ok(index) {
         return Err(RecordProblem::OffsetDelta { expected: index, found: offset_delta });
@@ -184,7 +189,7 @@ fn check_record(rest: &mut &[u8], header: &BatchHeader, index: u32) -> Result<()
     if !record.is_empty() {
         return Err(RecordProblem::Trailing { bytes: record.len() });
     }
-    Ok(())
+    Ok(timestamp_ms)
 }
 
 /// The bytes of the next record, without its length.
