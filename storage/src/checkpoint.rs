@@ -251,7 +251,8 @@ fn stop_journal(shard: &Shard, logs: &Logs, error: &FileError) {
     crate::journal::writer::stop(shard, logs, &format!("checkpoint table: {error}"));
 }
 
-/// The last pass of a clean stop: everything goes into its segment and the table leaves the ring empty.
+/// The last pass of a clean stop: everything goes into its segment, the table leaves the ring empty, and no file is longer
+/// than what it holds.
 pub(crate) async fn finish(shard: &Shard, logs: &Logs) -> Result<(), FileError> {
     loop {
         pass(shard, logs, true).await;
@@ -264,8 +265,15 @@ pub(crate) async fn finish(shard: &Shard, logs: &Logs) -> Result<(), FileError> 
     }
     write_table(shard, logs).await?;
     let all: Vec<_> = logs.borrow().values().cloned().collect();
-    for log in all {
-        log.snapshot_producers(1).await;
+    let tidied = all.into_iter().map(|log| {
+        task::spawn(async move {
+            let _permit = log.shard.openings.acquire(1).await;
+            log.snapshot_producers(1).await;
+            log.cut_to_end().await;
+        })
+    });
+    for log in tidied.collect::<Vec<_>>() {
+        log.await;
     }
     Ok(())
 }

@@ -86,6 +86,18 @@ fn joined(slices: &[Slice]) -> Vec<u8> {
     slices.iter().flat_map(|slice| slice.iter().copied()).collect()
 }
 
+async fn all_bytes(log: &Log) -> Vec<u8> {
+    let mut cursor = Cursor::at(0);
+    let mut bytes = Vec::new();
+    loop {
+        let read = joined(&log.read(&mut cursor, 1 << 20).await.unwrap());
+        if read.is_empty() {
+            return bytes;
+        }
+        bytes.extend_from_slice(&read);
+    }
+}
+
 /// Every value of the log, from `offset` on.
 async fn values(log: &Log, offset: i64) -> Vec<(i64, Vec<u8>)> {
     let mut cursor = Cursor::at(offset);
@@ -140,7 +152,11 @@ fn a_clean_stop_leaves_nothing_to_redo_and_loses_nothing() {
             for n in round * 10..(round + 1) * 10 {
                 assert_eq!(offset_of(&log, batch(&value(n), ProducerStamp::NONE)).await, n as i64);
             }
+            let held = all_bytes(&log).await;
             store.stop().await.unwrap();
+            let file = std::fs::read(data.join("topics/t/0-2/00000000000000000000.log")).unwrap();
+            assert_eq!(file.len(), held.len(), "round {round}");
+            assert!(file == held, "round {round}: the file is what the log holds");
         }
     });
 }

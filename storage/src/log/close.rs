@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use runtime::file::{self, File, FileError};
+use runtime::file::{self, Create, File, FileError};
 use runtime::task;
 
 use crate::index::SegmentIndex;
@@ -88,6 +88,29 @@ impl LogInner {
         segment.page_prefix = Vec::new();
         segment.prefix_journaled = false;
         segment.file.take()
+    }
+
+    /// Gives back the space that was taken ahead, at the last of a clean stop: the newest segment's file then ends where its
+    /// last batch ends, like every other's, which Kafka's tools want. Only tidies: where it fails, zeros stay.
+    pub(crate) async fn cut_to_end(&self) {
+        let (path, end) = {
+            let mut state = self.state.borrow_mut();
+            if !state.is_quiet() || state.read_only.is_some() || state.removed {
+                return;
+            }
+            let folder = state.folder.clone();
+            let Some(segment) = state.open.back_mut().filter(|segment| segment.allocated > segment.end)
+            else {
+                return;
+            };
+            // Whoever wrote to it again would open it again.
+            segment.file = None;
+            (segment_path(&folder, segment.base_offset, "log"), segment.end)
+        };
+        if let Ok(file) = self.open_segment(&path, Create::Never).await {
+            let _ = file.truncate(end).await;
+            let _ = file.close().await;
+        }
     }
 
     /// Remembers the producers as they are at a roll, to be written down when the older segment closes. Also where there
