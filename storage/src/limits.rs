@@ -36,8 +36,8 @@ pub const KEPT_PER_BYTE_READ_MAX: usize = 4;
 /// journal takes turns with it, and beside others a gathered write costs less processor time (`docs/performance.md`, 64 KiB
 /// batches). Where the disk cannot keep up, more is pending, and this is reached by itself.
 pub const BYPASS_BYTES_MIN: usize = 500 << 10;
-/// A compressed batch is opened to find a time in it if it holds no more than this.
-pub const OPENED_BATCH_BYTES_MAX: usize = 8 << 20;
+/// A compressed batch is opened to find a time or keys in it if it holds no more than this.
+pub const OPENED_BATCH_BYTES_MAX: usize = wire::limits::OPENED_BATCH_BYTES_MAX;
 /// One run writes at most this much unless a single batch is larger: it bounds the copies in memory.
 pub const RUN_BYTES_MAX: u64 = 8 << 20;
 /// Chunks of one run under way at once.

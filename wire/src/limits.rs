@@ -45,6 +45,8 @@ pub const BODY_EXPANSION_MAX: usize = 8;
 
 /// What the records of one compressed batch may grow to.
 pub const UNCOMPRESSED_BATCH_BYTES_MAX: usize = 128 * MIB;
+/// A compressed batch that a broker looks into decompresses to no more than this; one of more is believed.
+pub const OPENED_BATCH_BYTES_MAX: usize = 8 * MIB;
 /// The smallest record: length, attributes, two deltas, no key, no value, no header.
 pub const RECORD_BYTES_MIN: usize = 7;
 /// Records in one batch. A compressed batch is not opened by the broker, so its count is believed; without this bound a

@@ -53,10 +53,11 @@ async fn find_one(call: &Call<'_>, key_type: i8, key: Text) -> Coordinator {
     Coordinator { key, node_id, host: broker.host, port: broker.port, ..Default::default() }
 }
 
-/// librdkafka asks again for ever after any error but one that says it may not (`rdkafka_txnmgr.c`).
+/// librdkafka asks again for ever after any error but one that says it may not (`rdkafka_txnmgr.c`). It tells its own name, or is
+/// told of beside a binding's version: `2.12.1-rdkafka-2.12.1`.
 fn no_transactions(session: &Session) -> ErrorCode {
     let is_librdkafka =
-        [&session.software, &session.software_version].iter().any(|told| told.contains("librdkafka"));
+        [&session.software, &session.software_version].iter().any(|told| told.contains("rdkafka"));
     match is_librdkafka {
         true => ErrorCode::TransactionalIdAuthorizationFailed,
         false => ErrorCode::UnsupportedVersion,

@@ -171,14 +171,15 @@ fn a_compacted_topic_takes_no_record_without_a_key() {
 fn who_wants_transactions_is_told_that_there_are_none() {
     let data = DataFolder::new("kafka-no-transactions");
     let broker = RunningBroker::start(config(&data));
-    for (software, expected) in [
-        ("librdkafka", ErrorCode::TransactionalIdAuthorizationFailed),
-        ("apache-kafka-java", ErrorCode::UnsupportedVersion),
+    for (software, version, expected) in [
+        ("librdkafka", "2.12.1", ErrorCode::TransactionalIdAuthorizationFailed),
+        ("confluent-kafka-python", "2.12.1-rdkafka-2.12.1", ErrorCode::TransactionalIdAuthorizationFailed),
+        ("apache-kafka-java", "4.1.2", ErrorCode::UnsupportedVersion),
     ] {
         let mut client = KafkaClient::connect(broker.shared());
         let hello = kafka::ApiVersionsRequest {
             client_software_name: software.into(),
-            client_software_version: "2".into(),
+            client_software_version: version.into(),
         };
         client.ask::<kafka::ApiVersions>(3, &hello);
         let request =
@@ -207,5 +208,36 @@ fn a_produce_answer_says_where_the_log_begins() {
     let request = kafka::DeleteRecordsRequest { topics: vec![topic], timeout_ms: 1_000 };
     KafkaClient::connect(broker.shared()).ask::<kafka::DeleteRecords>(2, &request);
     start(1);
+    broker.stop();
+}
+
+/// A core that has not yet heard of a topic must not refuse its first batch and take the second: nobody knows the producer yet, so that
+/// the first, sent again, would look like one of long ago.
+#[test]
+fn who_was_told_of_a_topic_by_one_core_finds_it_at_every_other() {
+    let data = DataFolder::new("kafka-told-early");
+    let broker = RunningBroker::start(config(&data));
+    let (first, second) = (broker.ready.shards[0], broker.ready.shards[1]);
+    const TOPICS: usize = 100;
+    let name = |number: usize| format!("early-{number}");
+    let creating = std::thread::spawn(move || {
+        let mut client = KafkaClient::connect(first);
+        for number in 0..TOPICS {
+            client.create_topic(&name(number), 2);
+        }
+    });
+    let (mut asks, mut sends) = (KafkaClient::connect(first), KafkaClient::connect(second));
+    for number in 0..TOPICS {
+        let asked = MetadataRequestTopic { name: Some(name(number).into()), ..Default::default() };
+        let topics = Some(vec![asked]);
+        let request = MetadataRequest { topics, allow_auto_topic_creation: false, ..Default::default() };
+        while asks.ask::<kafka::Metadata>(9, &request).topics[0].error_code != 0 {}
+        for partition in 0..2 {
+            let request = produce_to(&name(number), partition, batch_of(&["x"]));
+            let answer = sends.ask::<kafka::Produce>(9, &request);
+            assert_eq!(produced(&answer), (ErrorCode::None, 0), "{}, partition {partition}", name(number));
+        }
+    }
+    creating.join().unwrap();
     broker.stop();
 }

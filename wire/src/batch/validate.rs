@@ -1,11 +1,12 @@
 //! Whether a batch may enter a log.
 //!
 //! Hot path: no allocation, one pass for the checksum and one over the records' lengths. A record's bytes other than its
-//! numbers are not looked at.
+//! numbers are not looked at. Only a compressed batch whose latest timestamp cannot be right is opened.
 
 use std::ops::Range;
 
 use super::checksum::crc32c;
+use super::compress::decompress;
 use super::header::BATCH_HEADER_BYTES;
 use super::position::ATTRIBUTES;
 use super::varint::{take_varint, take_varlong};
@@ -23,7 +24,8 @@ const PRODUCER_ATTRIBUTES: u16 = BatchAttributes::CODEC_MASK;
 /// offset deltas (0, 1, 2, ...) do not fit the header.
 ///
 /// The latest timestamp is not refused where the batch has it wrong (sarama before 1.45 writes -1), but mended as Kafka does:
-/// the returned header has that of the records, or of compressed ones that of the first where the batch's is before it.
+/// the returned header has that of the records. Compressed ones are opened for it where the batch's is before the first of them;
+/// of those that decompress to more than [`limits::OPENED_BATCH_BYTES_MAX`] it becomes the first one's.
 pub fn validate(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     let mut header = parse_whole(bytes)?;
     check_checksum(&header, bytes)?;
@@ -33,7 +35,10 @@ pub fn validate(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
         Compression::None => check_records(&header, records)?,
         codec => {
             check_codec(codec, records)?;
-            header.base_timestamp_ms
+            match header.max_timestamp_ms < header.base_timestamp_ms {
+                true => latest_of_compressed(&header, codec, records)?,
+                false => header.max_timestamp_ms,
+            }
         }
     };
     header.max_timestamp_ms = header.max_timestamp_ms.max(latest_ms);
@@ -145,6 +150,14 @@ fn begins_as_snappy_block(records: &[u8]) -> bool {
         }
     }
     false
+}
+
+fn latest_of_compressed(header: &BatchHeader, codec: Compression, records: &[u8]) -> Result<i64, BatchError> {
+    match decompress(codec, records, limits::OPENED_BATCH_BYTES_MAX) {
+        Ok(opened) => check_records(header, &opened),
+        Err(BatchError::DecompressedTooLarge { .. }) => Ok(header.base_timestamp_ms),
+        Err(error) => Err(error),
+    }
 }
 
 /// Walks the records, and returns their latest timestamp. A batch's position is told in errors, so `records` begins at
