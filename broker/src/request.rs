@@ -61,7 +61,6 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
         AppendError::NoKey { .. } => ErrorCode::InvalidBatch,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequence,
         AppendError::ProducerFenced { .. } => ErrorCode::ProducerFenced,
-        AppendError::DuplicateSequence { .. } => ErrorCode::DuplicateSequence,
         AppendError::JournalFailed { .. } | AppendError::PartitionReadOnly { .. } => ErrorCode::StorageFailed,
         AppendError::Unavailable { .. } => ErrorCode::CorruptLog,
         AppendError::Removed => ErrorCode::TopicDeleted,

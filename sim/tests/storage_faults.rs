@@ -155,7 +155,7 @@ fn a_full_disk_refuses_what_is_new_keeps_what_was_acknowledged_and_goes_on_when_
 }
 
 /// Nobody knows the producer, so its second batch would be as good as its first: and stored, it would lock the first out, whose
-/// retry would look like a batch of long ago, and be taken for stored. Also where the broker is killed in between.
+/// retry would be out of order. Also where the broker is killed in between.
 #[test]
 fn of_batches_that_a_full_disk_refused_together_none_is_kept_before_the_first() {
     let stamped = |sequence| {

@@ -18,12 +18,10 @@ pub enum AppendError {
     InvalidTimestamp { timestamp_ms: i64, now_ms: i64 },
     #[error("the topic is compacted, and a record has no key, or cannot be read: {reason}")]
     NoKey { reason: String },
-    #[error("sequence {found} of producer {producer_id} follows a gap: expected {expected}")]
+    #[error("sequence {found} of producer {producer_id} is out of order: expected {expected}")]
     OutOfOrderSequence { producer_id: i64, expected: i32, found: i32 },
     #[error("producer {producer_id} was fenced: epoch {found} is older than {current}")]
     ProducerFenced { producer_id: i64, current: i16, found: i16 },
-    #[error("batch of producer {producer_id} was stored before, too long ago to say at which offset")]
-    DuplicateSequence { producer_id: i64 },
     #[error(
         "the shard's journal failed ({reason}); what it had not acknowledged may or may not be stored; restart the broker to recover"
     )]

@@ -3,6 +3,8 @@
 //! A pure state machine: the log asks before it places a batch and tells it afterwards; after a restart the state comes
 //! from a snapshot and the batches behind it. Rules, as Kafka's: a known producer goes on without a gap, and with a new epoch
 //! begins at sequence 0; one that is not known, because its records or this memory of it have gone, goes on wherever it is.
+//! A batch from before that is none of the last five is out of order, and never said to be stored: it may be one that was
+//! refused for a moment while those behind it were taken, and clients take a duplicate for a success.
 //! Beyond Kafka's: of batches under way together that were refused on a full disk, the first has to come back first. If
 //! the second were stored, the first could never follow.
 
@@ -68,9 +70,17 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producers {
     producers: BTreeMap<i64, Producer>,
-    /// Of producers that are not known: epoch and sequence of the first batch that was refused for want of space. Not kept over
-    /// a restart, which also ends the connections on which others were under way behind it.
-    refused: BTreeMap<i64, (i16, i32)>,
+    /// Of producers that are not known: the first batch that was refused for want of space. Not kept over a restart, which
+    /// also ends the connections on which others were under way behind it.
+    refused: BTreeMap<i64, RefusedBatch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RefusedBatch {
+    epoch: i16,
+    first_sequence: i32,
+    /// Since it came last.
+    hours_silent: u8,
 }
 
 impl Producers {
@@ -106,7 +116,7 @@ impl Producers {
         };
         let Some(producer) = self.producers.get(&producer_id) else {
             return match self.refused.get(&producer_id) {
-                Some((epoch, sequence)) if *epoch == header.producer_epoch => is_at(*sequence),
+                Some(first) if first.epoch == header.producer_epoch => is_at(first.first_sequence),
                 _ => Verdict::Store,
             };
         };
@@ -124,14 +134,7 @@ impl Producers {
             return Verdict::Duplicate { base_offset: stored.base_offset };
         }
         let last = producer.batches.back().expect("a producer is known by a batch");
-        let expected = sequence_after(last.last_sequence, 1);
-        if found == expected {
-            Verdict::Store
-        } else if is_before(found, expected) {
-            Verdict::Refuse(AppendError::DuplicateSequence { producer_id })
-        } else {
-            Verdict::Refuse(AppendError::OutOfOrderSequence { producer_id, expected, found })
-        }
+        is_at(sequence_after(last.last_sequence, 1))
     }
 
     /// Takes note of a batch that was placed.
@@ -173,11 +176,13 @@ impl Producers {
         if is_known || self.refused.len() >= PRODUCERS_PER_PARTITION_MAX {
             return;
         }
-        let refused = (header.producer_epoch, header.base_sequence);
+        let (epoch, first_sequence) = (header.producer_epoch, header.base_sequence);
+        let refused = RefusedBatch { epoch, first_sequence, hours_silent: 0 };
         let first = self.refused.entry(header.producer_id).or_insert(refused);
-        if first.0 != refused.0 {
+        if first.epoch != epoch {
             *first = refused;
         }
+        first.hours_silent = 0;
     }
 
     /// These, read from the disk, in place of those that were there before: what was refused meanwhile is still to come first.
@@ -189,11 +194,12 @@ impl Producers {
 
     /// Forgets who has been silent for a day: nobody retries for so long.
     pub(crate) fn an_hour_passed(&mut self) {
-        self.refused.clear();
-        self.producers.retain(|_, producer| {
-            producer.hours_silent += 1;
-            producer.hours_silent <= PRODUCER_HOURS_REMEMBERED
-        });
+        let is_remembered = |hours_silent: &mut u8| {
+            *hours_silent += 1;
+            *hours_silent <= PRODUCER_HOURS_REMEMBERED
+        };
+        self.refused.retain(|_, first| is_remembered(&mut first.hours_silent));
+        self.producers.retain(|_, producer| is_remembered(&mut producer.hours_silent));
     }
 
     fn forget_the_most_silent(&mut self) {
@@ -300,11 +306,6 @@ fn sequence_after(sequence: i32, by: i32) -> i32 {
     ((i64::from(sequence) + i64::from(by)) % (1 << 31)) as i32
 }
 
-/// Whether `a` comes before `b` on the circle of sequences.
-fn is_before(a: i32, b: i32) -> bool {
-    (i64::from(b) - i64::from(a)).rem_euclid(1 << 31) < 1 << 30
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,8 +348,21 @@ mod tests {
         producers.stored(&header(9, 17), 100);
         assert_eq!(producers.judge(&header(9, 18)), Verdict::Store);
         assert_eq!(producers.judge(&header(9, 17)), Verdict::Duplicate { base_offset: 100 });
-        let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 18, found: 19 };
-        assert_eq!(producers.judge(&header(9, 19)), Verdict::Refuse(expected));
+        // Neither a gap nor a batch from before, which may never have been stored.
+        for found in [19, 16] {
+            let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 18, found };
+            assert_eq!(producers.judge(&header(9, found)), Verdict::Refuse(expected));
+        }
+    }
+
+    #[test]
+    fn a_batch_older_than_the_last_five_is_out_of_order() {
+        let mut producers = producers();
+        assert_eq!(producers.judge(&header(9, 2)), Verdict::Duplicate { base_offset: 102 });
+        let expected = AppendError::OutOfOrderSequence { producer_id: 9, expected: 7, found: 1 };
+        assert_eq!(producers.judge(&header(9, 1)), Verdict::Refuse(expected));
+        producers.stored(&header(9, 7), 108);
+        assert!(matches!(producers.judge(&header(9, 2)), Verdict::Refuse(_)));
     }
 
     /// Stored, the second would lock the first one out for ever.
@@ -363,7 +377,13 @@ mod tests {
         assert_eq!(producers.judge(&header(9, 3)), Verdict::Store);
         // The disk was full before the log could be read.
         let mut read = Producers::default().with_refused_of(producers);
+        for _ in 0..PRODUCER_HOURS_REMEMBERED {
+            read.an_hour_passed();
+        }
         assert!(matches!(read.judge(&header(9, 4)), Verdict::Refuse(_)));
+        let mut forgotten = read.clone();
+        forgotten.an_hour_passed();
+        assert_eq!(forgotten.judge(&header(9, 4)), Verdict::Store);
         read.stored(&header(9, 3), 100);
         assert_eq!(read.judge(&header(9, 4)), Verdict::Store);
         assert!(read.refused.is_empty());

@@ -96,8 +96,6 @@ error_codes! {
 
     // Idempotent producers.
     OutOfOrderSequence = 60, false, false, "sequence out of order";
-    /// Older than the batches remembered: stored, but its offset is no longer known.
-    DuplicateSequence = 61, false, true, "batch was already stored";
     ProducerFenced = 62, false, false, "a newer producer took over";
     UnknownProducer = 63, false, false, "unknown producer id";
 

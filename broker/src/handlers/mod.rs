@@ -17,7 +17,7 @@ pub(crate) use groups::{ask_group, coordinator_of, ensure_offsets_topic, list_gr
 pub(crate) use node::describe_node;
 pub(crate) use offsets::find_offset;
 pub(crate) use partitions::{describe_partitions, describe_producers, end_of_epoch};
-pub(crate) use produce::{catch_up, produce};
+pub(crate) use produce::produce;
 pub(crate) use records::delete_records;
 pub(crate) use remote::run_mesh;
 pub(crate) use topics::{

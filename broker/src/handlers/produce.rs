@@ -55,15 +55,6 @@ pub(crate) fn produce(
     }
 }
 
-/// Hears of what shard 0 has told everybody by now. A topic that is not known here may be one that a client has just been told of
-/// elsewhere: were its first batch refused, those behind it might be kept without it.
-pub(crate) async fn catch_up(shard: &Shard) {
-    if shard.id != ShardId(0) {
-        // The records that were sent before the answer have come before it.
-        shard.lanes.ask(ShardId(0), Ask::CatchUp).await;
-    }
-}
-
 impl Forwarding {
     /// Sends the batch on, waiting while too much is under way. Batches forwarded one after the other stay in order.
     pub(crate) async fn send(self, shard: &Shard, inbox: &Rc<AckInbox>, token: u64) {

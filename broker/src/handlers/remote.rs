@@ -27,12 +27,11 @@ pub(crate) async fn run_mesh(
         let (shard, acks) = (shard.clone(), acks.clone());
         drop(runtime::task::spawn(answer_batches(shard, acks, other)));
     }
-    let mut ahead = Vec::new();
     for (from, message) in early {
-        take(&shard, &acks, from, message, &mut ahead, &life).await;
+        take(&shard, &acks, from, message, &life).await;
     }
     while let Some((from, message)) = shard.lanes.mesh().receive().await {
-        take(&shard, &acks, from, message, &mut ahead, &life).await;
+        take(&shard, &acks, from, message, &life).await;
     }
 }
 
@@ -41,24 +40,15 @@ async fn take(
     acks: &Rc<Vec<AckQueue>>,
     from: ShardId,
     message: ShardMessage,
-    ahead: &mut Vec<(ShardId, ShardRequest)>,
     life: &queue::Sender<(ShardId, LifeMessage)>,
 ) {
     match message {
         ShardMessage::Requests(requests) => {
-            for request in requests {
-                match is_ahead(shard, &request) {
-                    true => ahead.push((from, request)),
-                    false => act(shard, &acks[from.index()], from, request),
-                }
-            }
+            requests.into_iter().for_each(|request| act(shard, &acks[from.index()], from, request));
         }
         ShardMessage::Replies(replies) => shard.lanes.take_replies(replies),
         ShardMessage::Records(records) => {
             shard.apply(&records);
-            for (from, request) in ahead.extract_if(.., |(_, request)| !is_ahead(shard, request)) {
-                act(shard, &acks[from.index()], from, request);
-            }
             let revision = shard.catalog().revision();
             shard.lanes.send(ShardId(0), ShardMessage::Applied { revision });
         }
@@ -66,12 +56,6 @@ async fn take(
         // The queue holds all steps of a life: it is never full, and its receiver stays until the end.
         ShardMessage::Life(message) => drop(life.send((from, *message)).await),
     }
-}
-
-/// A batch for a partition that the other shard has heard of and this one not yet: it waits for the record, which is on its way.
-/// Were it refused, those behind it might be kept without it.
-fn is_ahead(shard: &Shard, request: &ShardRequest) -> bool {
-    matches!(&request.ask, Ask::Produce { uid, .. } if uid.0 >= shard.catalog().next_uid())
 }
 
 /// One request of another shard. The asker's id is the token of a batch.
@@ -129,7 +113,6 @@ async fn answer(shard: &Rc<Shard>, ask: Ask) -> Told {
             Some(log) => partitions::producers_of_log(&log).await,
             None => Err(ErrorCode::TopicDeleted),
         }),
-        Ask::CatchUp => Told::CaughtUp,
         Ask::Change(command) => Told::Changed(catalog_writer::change(shard, command).await),
         Ask::Group { group, request } => {
             Told::Group(Box::new(groups::ask_here(shard, &group, request).await))

@@ -24,7 +24,6 @@ pub(super) fn kafka_code(code: ErrorCode) -> Kafka {
         ErrorCode::BatchTooLarge | ErrorCode::FrameTooLarge => Kafka::MessageTooLarge,
         ErrorCode::InvalidTimestamp => Kafka::InvalidTimestamp,
         ErrorCode::OutOfOrderSequence => Kafka::OutOfOrderSequenceNumber,
-        ErrorCode::DuplicateSequence => Kafka::DuplicateSequenceNumber,
         ErrorCode::ProducerFenced => Kafka::InvalidProducerEpoch,
         ErrorCode::UnknownProducer => Kafka::UnknownProducerId,
         ErrorCode::StorageFailed | ErrorCode::StorageFull | ErrorCode::CorruptLog => Kafka::KafkaStorageError,

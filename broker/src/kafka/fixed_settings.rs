@@ -20,7 +20,7 @@ use crate::limits;
 const FROM_BROKER: i8 = 4;
 
 /// What a new topic has, as brokers' settings of Kafka say it: the broker's name for it, the topic's.
-const OF_NEW_TOPICS: [(&str, &str); 10] = [
+const OF_NEW_TOPICS: [(&str, &str); 11] = [
     ("compression.type", "compression.type"),
     ("log.cleanup.policy", "cleanup.policy"),
     ("log.message.timestamp.after.max.ms", "message.timestamp.after.max.ms"),
@@ -30,6 +30,7 @@ const OF_NEW_TOPICS: [(&str, &str); 10] = [
     ("log.retention.ms", "retention.ms"),
     ("log.roll.ms", "segment.ms"),
     ("log.segment.bytes", "segment.bytes"),
+    ("message.max.bytes", "max.message.bytes"),
     ("min.insync.replicas", "min.insync.replicas"),
 ];
 /// The same in hours, which is what older tools look for.
@@ -182,13 +183,6 @@ fn flags(config: &Config) -> Vec<FixedSetting> {
             "How often is looked for what topics need not keep any more.",
         ),
         said(
-            "message.max.bytes",
-            INT,
-            config.batch_bytes_max,
-            Some(defaults.batch_bytes_max.to_string()),
-            "The largest batch taken, whatever a topic's max.message.bytes says.",
-        ),
-        said(
             "num.partitions",
             INT,
             config.num_partitions,
@@ -198,9 +192,9 @@ fn flags(config: &Config) -> Vec<FixedSetting> {
         said(
             "socket.request.max.bytes",
             INT,
-            config.frame_bytes_max,
-            Some(defaults.frame_bytes_max.to_string()),
-            "The largest request taken.",
+            config.produce_request_bytes_max(),
+            Some(limits::PRODUCE_REQUEST_BYTES_MAX.to_string()),
+            "The largest Produce request taken: less where there is little memory (`--memory`).",
         ),
     ]
 }
@@ -310,6 +304,10 @@ fn limits_and_more() -> Vec<FixedSetting> {
 mod tests {
     use super::*;
 
+    fn with_memory() -> Config {
+        Config { cores: vec![0], memory_bytes: Some(1 << 30), ..Config::default() }
+    }
+
     fn all_but_addresses(config: &Config) -> Vec<FixedSetting> {
         [flags(config), of_new_topics(), of_all_groups(), limits_and_more(), of_group()]
             .into_iter()
@@ -320,7 +318,7 @@ mod tests {
     #[test]
     fn a_value_is_as_its_type_says_and_each_name_is_told_once() {
         let mut names = std::collections::HashSet::new();
-        for setting in all_but_addresses(&Config::default()) {
+        for setting in all_but_addresses(&with_memory()) {
             let FixedSetting { name, value, config_type, .. } = &setting;
             assert!(names.insert(*name), "{name} twice");
             match *config_type {
@@ -336,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_a_flag_says_comes_before_what_it_would_be_without() {
-        let config = Config { num_partitions: 7, ..Config::default() };
+        let config = Config { num_partitions: 7, ..with_memory() };
         let said: Vec<_> = flags(&config)
             .into_iter()
             .filter(|setting| setting.source() == FROM_BROKER)

@@ -81,9 +81,6 @@ pub(super) async fn start(
     }
     let mut token = u64::from(number) << 32;
     for topic in request.topics {
-        if !is_known(call, &topic) {
-            handlers::catch_up(shard).await;
-        }
         let id = match call.version {
             ..=12 => shard.catalog().topic(topic.name.as_str()).map(|topic| topic.id),
             _ => Some(topic.topic_id).filter(|id| shard.catalog().topic_by_id(id).is_some()),
@@ -106,17 +103,6 @@ pub(super) async fn start(
             token += 1;
         }
     }
-}
-
-/// Whether the topic and all of the partitions that are named are there, as far as this shard has heard.
-fn is_known(call: &Call<'_>, asked: &kafka::ProduceTopic) -> bool {
-    let catalog = call.shard().catalog();
-    let topic = match call.version {
-        ..=12 => catalog.topic(asked.name.as_str()),
-        _ => catalog.topic_by_id(&asked.topic_id),
-    };
-    let count = topic.map_or(0, |topic| topic.partitions.len());
-    asked.partitions.iter().all(|partition| usize::try_from(partition.index).is_ok_and(|index| index < count))
 }
 
 /// Why nothing of the request is taken.

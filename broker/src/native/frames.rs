@@ -5,6 +5,7 @@ use wire::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader, verify};
 
 use crate::connection::{self, Receiver};
 use crate::limits;
+use crate::shard::Reservation;
 
 /// Why no more frames come.
 pub(super) enum Ended {
@@ -31,6 +32,8 @@ pub(super) struct Frame {
     pub(super) payload: Bytes,
     /// Of the receive buffer, beside the payload: as long as the payload is held, so is this.
     pub(super) overhead: usize,
+    /// A large payload's receive memory, until the storage counts it.
+    pub(super) held: Option<Reservation>,
 }
 
 /// The next frame that has arrived whole, if one has. Its checksum is right. `None`: receive more.
@@ -51,7 +54,7 @@ pub(super) fn next_frame(
     }
     let body = take_body(receiver, body_end)?;
     let (payload, overhead) = receiver.take_payload(end - body_end);
-    Ok(Some(Frame { header, body, payload, overhead }))
+    Ok(Some(Frame { header, body, payload, overhead, held: None }))
 }
 
 /// The header of a frame whose large payload is still to come, once its body is here. Then
@@ -68,7 +71,7 @@ pub(super) fn next_large_frame(receiver: &mut Receiver) -> Result<Option<Frame>,
         return Ok(None);
     }
     let body = take_body(receiver, body_end)?;
-    Ok(Some(Frame { header, body, payload: Bytes::new(), overhead: 0 }))
+    Ok(Some(Frame { header, body, payload: Bytes::new(), overhead: 0, held: None }))
 }
 
 fn take_body(receiver: &mut Receiver, body_end: usize) -> Result<Bytes, FrameError> {

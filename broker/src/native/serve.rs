@@ -153,9 +153,7 @@ async fn large(connection: &Connection, receiver: &mut Receiver, mut frame: Fram
     connection.wait_for_storage().await?;
     let length = frame.header.payload_length as usize;
     let (payload, held) = receiver.receive_payload(length, connection).await?;
-    // From here on the storage counts it.
-    drop(held);
-    frame.payload = payload;
+    (frame.payload, frame.held) = (payload, Some(held));
     Ok(Next::Frame(frame))
 }
 
@@ -164,6 +162,8 @@ async fn produce(connection: &Rc<Connection>, frame: Frame, received_at: Instant
     if !shard.store.has_room() {
         connection.wait_for_storage().await?;
     }
+    // From here on the storage counts it.
+    drop(frame.held);
     let correlation_id = frame.header.correlation_id;
     let request = match Produce::decode(&frame.body) {
         Ok(request) => request,
@@ -184,9 +184,6 @@ async fn produce(connection: &Rc<Connection>, frame: Frame, received_at: Instant
     });
     shard.overhead_bytes.set(shard.overhead_bytes.get() + frame.overhead);
     let partition = PartitionName { topic_id: request.topic_id, partition: request.partition };
-    if shard.routes().find(&partition).is_err() {
-        handlers::catch_up(shard).await;
-    }
     let session = connection.session.get().expect("a session was there before");
     let request = ProduceRequest { partition, batch: frame.payload };
     match handlers::produce(shard, session, request, &connection.acks, token) {

@@ -119,8 +119,6 @@ pub(crate) enum Ask {
     },
     /// Of shard 0 alone.
     Change(Command),
-    /// Of shard 0 alone: nothing, behind every record that it has sent.
-    CatchUp,
     DescribeShard,
 }
 
@@ -145,7 +143,6 @@ pub(crate) enum Told {
     EndOfEpoch(Result<Option<EpochEnd>, ErrorCode>),
     Producers(Result<Vec<ProducerStanding>, ErrorCode>),
     Changed(Result<Outcome, CommandError>),
-    CaughtUp,
     /// JSON.
     Shard(serde_json::Value),
 }

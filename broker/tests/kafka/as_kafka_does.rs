@@ -210,34 +210,3 @@ fn a_produce_answer_says_where_the_log_begins() {
     start(1);
     broker.stop();
 }
-
-/// A core that has not yet heard of a topic must not refuse its first batch and take the second: nobody knows the producer yet, so that
-/// the first, sent again, would look like one of long ago.
-#[test]
-fn who_was_told_of_a_topic_by_one_core_finds_it_at_every_other() {
-    let data = DataFolder::new("kafka-told-early");
-    let broker = RunningBroker::start(config(&data));
-    let (first, second) = (broker.ready.shards[0], broker.ready.shards[1]);
-    const TOPICS: usize = 100;
-    let name = |number: usize| format!("early-{number}");
-    let creating = std::thread::spawn(move || {
-        let mut client = KafkaClient::connect(first);
-        for number in 0..TOPICS {
-            client.create_topic(&name(number), 2);
-        }
-    });
-    let (mut asks, mut sends) = (KafkaClient::connect(first), KafkaClient::connect(second));
-    for number in 0..TOPICS {
-        let asked = MetadataRequestTopic { name: Some(name(number).into()), ..Default::default() };
-        let topics = Some(vec![asked]);
-        let request = MetadataRequest { topics, allow_auto_topic_creation: false, ..Default::default() };
-        while asks.ask::<kafka::Metadata>(9, &request).topics[0].error_code != 0 {}
-        for partition in 0..2 {
-            let request = produce_to(&name(number), partition, batch_of(&["x"]));
-            let answer = sends.ask::<kafka::Produce>(9, &request);
-            assert_eq!(produced(&answer), (ErrorCode::None, 0), "{}, partition {partition}", name(number));
-        }
-    }
-    creating.join().unwrap();
-    broker.stop();
-}

@@ -194,6 +194,9 @@ fn what_is_no_topic_is_described_and_not_altered() {
         ("broker.id", "1"),
         ("node.id", "1"),
         ("num.partitions", "1"),
+        ("message.max.bytes", "8388608"),
+        // What the test's share of memory has room for, where it would be 104857600.
+        ("socket.request.max.bytes", "16842752"),
         ("delete.topic.enable", "true"),
         ("log.retention.ms", "604800000"),
         ("log.retention.hours", "168"),
