@@ -247,10 +247,15 @@ impl Config {
         (self.shard_memory_bytes() / 8).min(limits::KEPT_BUFFER_BYTES_MAX)
     }
 
+    /// What a shard registers with the kernel to read into. What is read lies there first, and only then elsewhere.
+    pub fn read_memory_bytes(&self) -> usize {
+        (self.shard_memory_bytes() / 16).min(limits::READ_MEMORY_BYTES_MAX)
+    }
+
     /// Resident memory that a broker with so many connections takes at most, but for what grows with its partitions:
     /// docs/memory.md.
     pub fn memory_bytes_max(&self, connections: usize) -> usize {
-        let outside_share = limits::SHARD_BYTES + self.kept_buffer_bytes_max();
+        let outside_share = limits::SHARD_BYTES + self.kept_buffer_bytes_max() + self.read_memory_bytes();
         self.memory_bytes.expect("resolved")
             + limits::PROCESS_BYTES
             + self.cores.len() * outside_share
@@ -264,6 +269,7 @@ impl Config {
         options.spin_before_park = self.spin_before_park;
         options.flush_delay = self.flush_delay;
         options.kept_buffer_bytes_max = self.kept_buffer_bytes_max();
+        options.io_memory_bytes = self.read_memory_bytes();
         options
     }
 
@@ -336,8 +342,10 @@ mod tests {
                 // What comes on top does not hang on how many cores share the memory but for a fixed part each.
                 let bound = config.memory_bytes_max(0);
                 let outside = bound - share * shards - limits::PROCESS_BYTES;
-                assert!(outside <= shards * (limits::SHARD_BYTES + share / 8), "{outside} beside {share}");
-                assert!(outside <= shards * (limits::SHARD_BYTES + limits::KEPT_BUFFER_BYTES_MAX));
+                let (by_share, most) =
+                    (share / 8 + share / 16, limits::KEPT_BUFFER_BYTES_MAX + limits::READ_MEMORY_BYTES_MAX);
+                assert!(outside <= shards * (limits::SHARD_BYTES + by_share), "{outside} beside {share}");
+                assert!(outside <= shards * (limits::SHARD_BYTES + most));
             }
         }
     }
@@ -348,15 +356,16 @@ mod tests {
         let document = include_str!("../../docs/memory.md");
         let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
         let bound = format!(
-            "--memory  +  {}  +  shards x ({} + the smaller of {} and share / 8)  +  {} KiB a connection",
+            "--memory  +  {}  +  shards x ({} + min({}, share / 8) + min({}, share / 16))  +  {} KiB a connection",
             mib(limits::PROCESS_BYTES),
             mib(limits::SHARD_BYTES),
             mib(limits::KEPT_BUFFER_BYTES_MAX),
+            mib(limits::READ_MEMORY_BYTES_MAX),
             limits::CONNECTION_BYTES >> 10,
         );
         assert!(document.contains(&bound), "docs/memory.md does not say: {bound}");
         for (memory, shards, mib) in
-            [(256 << 20, 2, 400), (1 << 30, 1, 1144), (6 << 30, 8, 6656), (64 << 30, 64, 69184)]
+            [(256 << 20, 2, 416), (1 << 30, 1, 1160), (6 << 30, 8, 6784), (64 << 30, 64, 70208)]
         {
             let cores = (0..shards).collect();
             let config =

@@ -167,12 +167,15 @@ pub const GROUPS_LOAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The program, its libraries, and what is shared by all shards.
 pub const PROCESS_BYTES: usize = 64 * MIB;
-/// A shard's stack, rings and registered memory (4 MiB were seen), the buffers of a journal write and of reads under way, and
-/// what its allocator does not give back: up to 16 MiB at the end of its heap (`runtime/src/uring/heap.rs`).
+/// A shard's stack and rings, the buffers of a journal write and of reads under way that the registered memory has no room
+/// for, and what its allocator does not give back: up to 16 MiB at the end of its heap (`runtime/src/uring/heap.rs`).
 pub const SHARD_BYTES: usize = 24 * MIB;
 /// Dropped buffers that a shard keeps, and no more than [`crate::Config::kept_buffer_bytes_max`]: about what is being written
 /// at a time.
 pub const KEPT_BUFFER_BYTES_MAX: usize = 32 * MIB;
+/// What a shard registers with the kernel to read into, and no more than [`crate::Config::read_memory_bytes`]: about what two
+/// fast cold readers keep.
+pub const READ_MEMORY_BYTES_MAX: usize = 16 * MIB;
 /// A connection's tasks, its socket in the runtime, its receive buffer of [`RECEIVE_BYTES_FREE`], its requests in flight.
 pub const CONNECTION_BYTES: usize = 24 * KIB;
 

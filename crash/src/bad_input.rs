@@ -39,10 +39,12 @@ fn memory_bytes_max(memory_bytes: u64, connections: u64) -> u64 {
     const PROCESS_BYTES: u64 = 64 << 20;
     const SHARD_BYTES: u64 = 24 << 20;
     const KEPT_BYTES_MAX: u64 = 32 << 20;
+    const READ_MEMORY_BYTES_MAX: u64 = 16 << 20;
     const CONNECTION_BYTES: u64 = 24 << 10;
     let shards = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let kept_bytes = (memory_bytes / shards / 8).min(KEPT_BYTES_MAX);
-    memory_bytes + PROCESS_BYTES + shards * (SHARD_BYTES + kept_bytes) + connections * CONNECTION_BYTES
+    let share = memory_bytes / shards;
+    let of_a_shard = SHARD_BYTES + (share / 8).min(KEPT_BYTES_MAX) + (share / 16).min(READ_MEMORY_BYTES_MAX);
+    memory_bytes + PROCESS_BYTES + shards * of_a_shard + connections * CONNECTION_BYTES
 }
 
 /// A broker under attack.

@@ -1,6 +1,7 @@
 //! The process's limits (`ulimit`).
 
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::finding::{Finding, Severity};
 
@@ -11,17 +12,18 @@ const MEMORY_LOCK_BYTES_MIN: u64 = 512 << 10;
 const DESCRIPTORS_FEW: u64 = 4096;
 
 const MEMORY_LOCK: &str = "Read buffers are registered with the kernel, which locks them in memory, once for each ring. Below \
-     512 KiB no shard starts; below what the configuration wants, reads use ordinary memory and cost a little more.";
+     512 KiB no shard starts; below what the configuration wants, cold reads use ordinary memory and cost up to a fifth more.";
 const DESCRIPTORS: &str = "Each connection and each open segment takes a file descriptor. At the limit new connections are \
      refused; nothing that is acknowledged is at risk.";
 const DESCRIPTORS_REMEDY: &str = "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit";
 
 pub(super) fn memory_lock(wanted_bytes: u64) -> Finding {
-    describe_memory_lock(getrlimit(Resource::Memlock).current, wanted_bytes)
+    let is_exempt = capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::IPC_LOCK));
+    describe_memory_lock(getrlimit(Resource::Memlock).current, is_exempt, wanted_bytes)
 }
 
-/// `None` is unlimited.
-fn describe_memory_lock(limit_bytes: Option<u64>, wanted_bytes: u64) -> Finding {
+/// `None` is unlimited. Who is exempt has to have the minimum all the same, which the executors look at themselves.
+fn describe_memory_lock(limit_bytes: Option<u64>, is_exempt: bool, wanted_bytes: u64) -> Finding {
     let found = |line: String| Finding::new("memory-lock", MEMORY_LOCK, line);
     let Some(limit_bytes) = limit_bytes else { return found("unlimited".to_owned()) };
     let line = format!("{} KiB may be locked, {} KiB are wanted", limit_bytes >> 10, wanted_bytes >> 10);
@@ -29,6 +31,7 @@ fn describe_memory_lock(limit_bytes: Option<u64>, wanted_bytes: u64) -> Finding 
         "ulimit -l unlimited, LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1 for docker";
     match limit_bytes {
         _ if limit_bytes < MEMORY_LOCK_BYTES_MIN => found(line).hurts(Severity::Fatal, remedy),
+        _ if is_exempt => found(format!("{} KiB, from which CAP_IPC_LOCK exempts", limit_bytes >> 10)),
         _ if limit_bytes < wanted_bytes => found(line).hurts(Severity::Note, remedy),
         _ => found(line),
     }
@@ -56,11 +59,15 @@ mod tests {
 
     #[test]
     fn locked_memory_is_fatal_below_the_minimum_and_a_note_below_the_wish() {
-        let severity = |limit_kib: u64| describe_memory_lock(Some(limit_kib << 10), 6 << 20).severity;
-        assert_eq!(severity(64), Severity::Fatal);
-        assert_eq!(severity(1024), Severity::Note);
-        assert_eq!(severity(8192), Severity::Fine);
-        assert_eq!(describe_memory_lock(None, 6 << 20).severity, Severity::Fine);
+        let severity = |limit_kib: u64, is_exempt: bool| {
+            describe_memory_lock(Some(limit_kib << 10), is_exempt, 6 << 20).severity
+        };
+        assert_eq!(severity(64, false), Severity::Fatal);
+        assert_eq!(severity(64, true), Severity::Fatal);
+        assert_eq!(severity(1024, false), Severity::Note);
+        assert_eq!(severity(1024, true), Severity::Fine);
+        assert_eq!(severity(8192, false), Severity::Fine);
+        assert_eq!(describe_memory_lock(None, false, 6 << 20).severity, Severity::Fine);
     }
 
     #[test]
