@@ -1,4 +1,7 @@
-"""A Kafka client over a bare socket: what a client library costs is not in what it measures."""
+"""A Kafka client over a bare socket: what a client library costs is not in what it measures.
+
+    bare_client.py HOST:PORT TOPIC PARTITIONS BATCHES    sends so many batches of 960 records of 1,000 B, made beforehand
+"""
 
 import socket
 import struct
@@ -6,12 +9,24 @@ import sys
 import time
 
 
+LARGE_RECORDS, LARGE_RECORD_BYTES = 960, 1_000
+# Requests of large batches that each connection has under way.
+LARGE_IN_FLIGHT = 8
+
+
+def crc32c_of_byte(crc):
+    for _ in range(8):
+        crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+CRC32C = [crc32c_of_byte(byte) for byte in range(256)]
+
+
 def crc32c(data):
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc = crc >> 8 ^ CRC32C[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFFFFFF
 
 
@@ -23,26 +38,38 @@ def varint(number):
     return bytes([*out, number])
 
 
-def batch_of_one(value):
-    """A record batch of version 2 with one record, without key, headers, compression or producer."""
-    zigzag = lambda number: varint(number << 1 if number >= 0 else (-number << 1) - 1)
-    record = b"\0" + zigzag(0) + zigzag(0) + zigzag(-1) + zigzag(len(value)) + value + zigzag(0)
-    now = int(time.time() * 1000)
-    checked = struct.pack(">hiqqqhii", 0, 0, now, now, -1, -1, -1, 1) + zigzag(len(record)) + record
+def zigzag(number):
+    return varint(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
+def batch_of(values):
+    """A record batch of version 2, without keys, headers, compression or producer."""
+    records = bytearray()
+    for delta, value in enumerate(values):
+        record = b"\0" + zigzag(0) + zigzag(delta) + zigzag(-1) + zigzag(len(value)) + value + zigzag(0)
+        records += zigzag(len(record)) + record
+    now, count = int(time.time() * 1000), len(values)
+    checked = struct.pack(">hiqqqhii", 0, count - 1, now, now, -1, -1, -1, count) + records
     return struct.pack(">qiibI", 0, 9 + len(checked), -1, 2, crc32c(checked)) + checked
 
 
-def produce_request(topic, value):
-    """Produce, version 9, acks=all, one batch for partition 0, its length in front; the correlation id is at 8."""
-    batch, name = batch_of_one(value), topic.encode()
+def produce_request(topic, values):
+    """Produce, version 9, acks=all, one batch for partition 0, its length in front; the correlation id is at 8, the partition
+    at `partition_at(topic)`."""
+    batch, name = batch_of(values), topic.encode()
     header = struct.pack(">hhih", 0, 9, 0, 5) + b"bench" + b"\0"
     partition = struct.pack(">i", 0) + varint(len(batch) + 1) + batch + b"\0"
     body = b"\0" + struct.pack(">hi", -1, 30_000) + b"\2" + varint(len(name) + 1) + name + b"\2" + partition + b"\0\0"
     return bytearray(struct.pack(">i", len(header + body)) + header + body)
 
 
+def partition_at(topic):
+    # Length, header, tags; transactional id, acks, time-out; topics, the name, partitions.
+    return 4 + 15 + 1 + 1 + 6 + 1 + 1 + len(topic.encode()) + 1
+
+
 def receive(stream):
-    """One answer, behind its length."""
+    """One answer, behind its length, where no other is under way."""
     held = b""
     while len(held) < 4 or len(held) < 4 + struct.unpack_from(">i", held)[0]:
         more = stream.recv(65536)
@@ -83,13 +110,54 @@ def connect(to):
     return stream
 
 
+def check_produced(answer, topic, number):
+    """Ends the program unless this is the good answer to the request of that number."""
+    # Behind the correlation id and the header's tags: topics, the name, partitions, the index.
+    code_at = 4 + 1 + 1 + 1 + len(topic.encode()) + 1 + 4
+    found, code = struct.unpack_from(">i", answer)[0], struct.unpack_from(">h", answer, code_at)[0]
+    if found != number or code != 0:
+        sys.exit(f"request {number} answered as {found} with error code {code}")
+
+
+class LargeBatches:
+    """A connection to the leader of some partitions, with requests under way that are answered in their order."""
+
+    def __init__(self, to, topic):
+        self.stream, self.topic, self.sent, self.answered = connect(to), topic, 0, 0
+        self.answers = self.stream.makefile("rb")
+
+    def send(self, request, partition):
+        if self.sent - self.answered == LARGE_IN_FLIGHT:
+            self.take_answer()
+        self.sent += 1
+        struct.pack_into(">i", request, 8, self.sent)
+        struct.pack_into(">i", request, partition_at(self.topic), partition)
+        self.stream.sendall(request)
+
+    def take_answer(self):
+        self.answered += 1
+        size, = struct.unpack(">i", self.answers.read(4))
+        check_produced(self.answers.read(size), self.topic, self.answered)
+
+
+def send_large_batches(listen, topic, partitions, batches):
+    """To each partition in its turn."""
+    request = produce_request(topic, [b"x" * LARGE_RECORD_BYTES] * LARGE_RECORDS)
+    leader_of = leaders(listen, topic)
+    streams = {to: LargeBatches(to, topic) for to in set(leader_of.values())}
+    for number in range(batches):
+        partition = number % partitions
+        streams[leader_of[partition]].send(request, partition)
+    for stream in streams.values():
+        while stream.answered < stream.sent:
+            stream.take_answer()
+
+
 def single_latencies(listen, topic, size, seconds):
     """Microseconds of each record, one after the other; the first tenth of the time is not counted."""
-    request, name_bytes = produce_request(topic, b"x" * size), len(topic.encode())
-    # Behind the correlation id and the header's tags: topics, the name, partitions, the index.
-    code_at = 4 + 1 + 1 + 1 + name_bytes + 1 + 4
+    request = produce_request(topic, [b"x" * size])
     latencies, number = [], 0
-    with connect(leader(listen, topic)) as stream:
+    with connect(leaders(listen, topic)[0]) as stream:
         began = time.monotonic()
         while (passed := time.monotonic() - began) < seconds * 1.1:
             number += 1
@@ -98,9 +166,7 @@ def single_latencies(listen, topic, size, seconds):
             stream.sendall(request)
             answer = receive(stream)
             took = time.perf_counter() - sent
-            found, code = struct.unpack_from(">i", answer)[0], struct.unpack_from(">h", answer, code_at)[0]
-            if found != number or code != 0:
-                sys.exit(f"{listen}: request {number} answered as {found} with error code {code}")
+            check_produced(answer, topic, number)
             if passed > seconds * 0.1:
                 latencies.append(took * 1e6)
     return sorted(latencies)
@@ -115,14 +181,14 @@ def served_apis(listen):
     return {struct.unpack_from(">h", answer, 10 + 6 * at)[0] for at in range(count)}
 
 
-def leader(listen, topic):
-    """Where the leader of partition 0 listens, by Metadata 1."""
+def leaders(listen, topic):
+    """Where the leader of each partition listens, by Metadata 1."""
     name = topic.encode()
     with connect(address(listen)) as stream:
         body = struct.pack(">hhihih", 3, 1, 0, -1, 1, len(name)) + name
         stream.sendall(struct.pack(">i", len(body)) + body)
         fields = Fields(receive(stream), at=4)
-    nodes = {}
+    nodes, leader_of = {}, {}
     for _ in range(fields.number("i")):
         node, host, port = fields.number("i"), fields.text(), fields.number("i")
         fields.text()
@@ -133,8 +199,14 @@ def leader(listen, topic):
     fields.skip(1)
     for _ in range(fields.number("i")):
         code, index, node = fields.number("h"), fields.number("i"), fields.number("i")
-        if (code, index) == (0, 0):
-            return nodes[node]
+        if code == 0:
+            leader_of[index] = nodes[node]
         for _ in "replicas", "those in sync":
             fields.skip(4 * fields.number("i"))
-    sys.exit(f"{listen} knows no leader of {topic}")
+    if 0 not in leader_of:
+        sys.exit(f"{listen} knows no leader of {topic}")
+    return leader_of
+
+
+if __name__ == "__main__":
+    send_large_batches(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
