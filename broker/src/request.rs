@@ -58,7 +58,7 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
         AppendError::DiskFull => ErrorCode::StorageFull,
         AppendError::BatchTooLarge { .. } => ErrorCode::BatchTooLarge,
         AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
-        AppendError::NoKey { .. } => ErrorCode::InvalidBatch,
+        AppendError::NoKey { .. } | AppendError::Unreadable { .. } => ErrorCode::InvalidBatch,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequence,
         AppendError::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         AppendError::JournalFailed { .. } | AppendError::PartitionReadOnly { .. } => ErrorCode::StorageFailed,

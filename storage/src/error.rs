@@ -16,8 +16,13 @@ pub enum AppendError {
         "a record's time, {timestamp_ms}, is further from now ({now_ms}) than the topic's message.timestamp settings allow"
     )]
     InvalidTimestamp { timestamp_ms: i64, now_ms: i64 },
-    #[error("the topic is compacted, and a record has no key, or cannot be read: {reason}")]
-    NoKey { reason: String },
+    #[error("the topic is compacted, and records of the batch have no key: that at {}", listed(.records))]
+    NoKey {
+        /// Their places in the batch, from 0 on; of very many the first.
+        records: Vec<u32>,
+    },
+    #[error("the topic is compacted, and the batch's records cannot be read to see their keys: {reason}")]
+    Unreadable { reason: String },
     #[error("sequence {found} of producer {producer_id} is out of order: expected {expected}")]
     OutOfOrderSequence { producer_id: i64, expected: i32, found: i32 },
     #[error("producer {producer_id} was fenced: epoch {found} is older than {current}")]
@@ -34,6 +39,13 @@ pub enum AppendError {
     Removed,
     #[error("the broker is stopping")]
     Stopping,
+}
+
+/// The first few.
+fn listed(places: &[u32]) -> String {
+    let first: Vec<String> = places.iter().take(3).map(u32::to_string).collect();
+    let more = if places.len() > first.len() { " and more" } else { "" };
+    first.join(", ") + more
 }
 
 impl AppendError {

@@ -38,6 +38,8 @@ pub const KEPT_PER_BYTE_READ_MAX: usize = 4;
 pub const BYPASS_BYTES_MIN: usize = 500 << 10;
 /// A compressed batch is opened to find a time or keys in it if it holds no more than this.
 pub const OPENED_BATCH_BYTES_MAX: usize = wire::limits::OPENED_BATCH_BYTES_MAX;
+/// Of a batch that is refused for them, so many records without a key are named.
+pub const KEYLESS_RECORDS_NAMED_MAX: usize = 1_000;
 /// One run writes at most this much unless a single batch is larger: it bounds the copies in memory.
 pub const RUN_BYTES_MAX: u64 = 8 << 20;
 /// Chunks of one run under way at once.

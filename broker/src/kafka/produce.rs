@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use runtime::clock::{self, Instant};
-use storage::Appended;
+use storage::{AppendError, Appended};
 use wire::batch::{BatchHeader, Compression};
 use wire::codes::ErrorCode;
 use wire::kafka::{
     self, ErrorCode as KafkaError, ProduceRequest, ProduceResponse, ProducedPartition, ProducedTopic,
-    encode_response,
+    RecordError, encode_response,
 };
 
 use super::connection::Connection;
@@ -44,6 +44,43 @@ pub(super) struct Produced {
     failed: bool,
     bytes: usize,
     overhead: usize,
+}
+
+/// Why a batch is not kept, as its client is told.
+struct Refusal {
+    code: KafkaError,
+    /// Nothing where the code says it all.
+    message: Option<String>,
+    /// What is wrong with single records, where it is they for which the batch is refused.
+    records: Vec<RecordError>,
+}
+
+impl From<KafkaError> for Refusal {
+    fn from(code: KafkaError) -> Self {
+        Self { code, message: None, records: Vec::new() }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { message: Some(code.to_string()), ..kafka_code(code).into() }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        let records = match &error {
+            AppendError::NoKey { records } => records.iter().map(|place| without_key(*place)).collect(),
+            _ => Vec::new(),
+        };
+        let code = kafka_code(append_code(&error));
+        Self { code, message: Some(error.to_string()), records }
+    }
+}
+
+fn without_key(place: u32) -> RecordError {
+    let message = Some("a record of a compacted topic needs a key".into());
+    RecordError { batch_index: i32::try_from(place).unwrap_or(i32::MAX), message }
 }
 
 /// Begins a request. Outcomes come through the connection's queues; what is refused at once has its outcome already.
@@ -154,29 +191,28 @@ async fn append(connection: &Rc<Connection>, call: &Call<'_>, request: Append, t
 
 fn refuse(connection: &Connection, token: u64, code: KafkaError) {
     connection.shard().metrics.produce_errors.add(1);
-    take_outcome(connection, token, Err(code));
+    take_outcome(connection, token, Err(code.into()));
 }
 
 /// Takes the outcomes that are there.
 pub(super) fn take_outcomes(connection: &Connection) {
-    let metrics = &connection.shard().metrics;
-    let refused = |code: ErrorCode| {
-        metrics.produce_errors.add(1);
-        kafka_code(code)
-    };
+    let errors = &connection.shard().metrics.produce_errors;
     while let Some(ack) = connection.acks.pop() {
-        take_outcome(connection, ack.token, ack.result.map_err(|error| refused(append_code(&error))));
+        let outcome = ack.result.map_err(Refusal::from);
+        errors.add(u64::from(outcome.is_err()));
+        take_outcome(connection, ack.token, outcome);
     }
     for (token, outcome) in connection.inbox.take() {
         let outcome = outcome.map_err(|error| match error {
-            AckError::Refused(code) => refused(code),
-            AckError::Append(error) => refused(append_code(&error)),
+            AckError::Refused(code) => Refusal::from(code),
+            AckError::Append(error) => Refusal::from(error),
         });
+        errors.add(u64::from(outcome.is_err()));
         take_outcome(connection, token, outcome);
     }
 }
 
-fn take_outcome(connection: &Connection, token: u64, outcome: Result<Appended, KafkaError>) {
+fn take_outcome(connection: &Connection, token: u64, outcome: Result<Appended, Refusal>) {
     let (number, mut at) = ((token >> 32) as u32, token as u32 as usize);
     let mut outbox = connection.outbox.borrow_mut();
     let produced = outbox.produced(number);
@@ -191,9 +227,10 @@ fn take_outcome(connection: &Connection, token: u64, outcome: Result<Appended, K
                 partition.log_append_time_ms = appended.log_append_time_ms;
                 partition.log_start_offset = appended.log_start;
             }
-            Err(code) => {
+            Err(Refusal { code, message, records }) => {
                 partition.error_code = code.number();
                 partition.base_offset = -1;
+                (partition.error_message, partition.record_errors) = (message.map(Into::into), records);
                 produced.failed = true;
             }
         }

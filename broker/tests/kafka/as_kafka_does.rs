@@ -163,6 +163,21 @@ fn a_compacted_topic_takes_no_record_without_a_key() {
             assert_eq!(produced(&answer).0, expected, "{codec:?}, key {key:?}");
         }
     }
+    // Which they are, for clients that tell each record's sender its own fate.
+    let mut builder = BatchBuilder::new(Compression::None);
+    for key in [None, Some(&b"k"[..]), None] {
+        builder.append(&RecordRef { key, ..RecordRef::default() }).unwrap();
+    }
+    let batch: Bytes = builder.finish(ProducerStamp::NONE).unwrap();
+    let refused = client.ask::<kafka::Produce>(9, &produce_to("compacted", 0, batch.clone()));
+    let partition = &refused.topics[0].partitions[0];
+    let places: Vec<i32> = partition.record_errors.iter().map(|error| error.batch_index).collect();
+    assert_eq!(places, [0, 2]);
+    let message = partition.error_message.as_ref().unwrap().as_str();
+    assert!(message.contains("compacted") && message.ends_with("0, 2"), "{message}");
+    // The oldest versions have no room for words.
+    let refused = client.ask::<kafka::Produce>(7, &produce_to("compacted", 0, batch));
+    assert_eq!(produced(&refused).0, ErrorCode::InvalidRecord);
     broker.stop();
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use runtime::clock;
-use wire::batch::{BatchHeader, every_record_has_a_key};
+use wire::batch::{BatchHeader, records_without_key};
 
 use crate::ack::AckQueue;
 use crate::error::AppendError;
@@ -79,12 +79,11 @@ fn keyless(state: &LogState, batch: &Bytes) -> Option<AppendError> {
     if !state.settings.needs_keys {
         return None;
     }
-    let reason = match every_record_has_a_key(batch, limits::OPENED_BATCH_BYTES_MAX) {
-        Ok(true) => return None,
-        Ok(false) => "there is no key".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    Some(AppendError::NoKey { reason })
+    match records_without_key(batch, limits::OPENED_BATCH_BYTES_MAX, limits::KEYLESS_RECORDS_NAMED_MAX) {
+        Ok(records) if records.is_empty() => None,
+        Ok(records) => Some(AppendError::NoKey { records }),
+        Err(error) => Some(AppendError::Unreadable { reason: error.to_string() }),
+    }
 }
 
 impl LogInner {

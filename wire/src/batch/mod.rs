@@ -50,7 +50,7 @@ pub use builder::{BatchBuilder, BuildError, ProducerStamp, RecordRef};
 pub use checksum::crc32c;
 pub use error::{BatchError, RecordProblem};
 pub use header::{BATCH_HEADER_BYTES, BATCH_MAGIC, BatchAttributes, BatchHeader, Compression};
-pub use records::{Header, Record, Records, every_record_has_a_key, records, records_within};
+pub use records::{Header, Record, Records, records, records_within, records_without_key};
 pub use stamp::{assign, stamp_log_append_time, stamp_max_timestamp};
 pub use validate::{check_stored, validate, validate_run};
 pub use walk::Batches;

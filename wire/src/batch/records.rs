@@ -61,14 +61,24 @@ pub fn records_within(batch: &Bytes, bytes_max: usize) -> Result<Records, BatchE
     }
 }
 
-/// Whether each record of a whole batch has a key, as those of a compacted topic must. Of a batch that decompresses to more than
-/// `bytes_max` it is believed.
-pub fn every_record_has_a_key(batch: &Bytes, bytes_max: usize) -> Result<bool, BatchError> {
-    let mut records = match records_within(batch, bytes_max) {
-        Err(BatchError::DecompressedTooLarge { .. }) => return Ok(true),
+/// The places in a whole batch of records without a key, as those of a compacted topic must not be; of very many the first
+/// `count_max`. Of a batch that decompresses to more than `bytes_max` it is believed that there are none.
+pub fn records_without_key(
+    batch: &Bytes,
+    bytes_max: usize,
+    count_max: usize,
+) -> Result<Vec<u32>, BatchError> {
+    let records = match records_within(batch, bytes_max) {
+        Err(BatchError::DecompressedTooLarge { .. }) => return Ok(Vec::new()),
         records => records?,
     };
-    records.try_fold(true, |all, record| Ok(all && record?.key.is_some()))
+    let mut found = Vec::new();
+    for (place, record) in (0..).zip(records) {
+        if record?.key.is_none() && found.len() < count_max {
+            found.push(place);
+        }
+    }
+    Ok(found)
 }
 
 /// An iterator over records. After an error it ends.
