@@ -110,13 +110,45 @@ def connect(to):
     return stream
 
 
+def fetch_request(topic, offset):
+    """Fetch, version 4, of partition 0, that does not wait."""
+    name = topic.encode()
+    body = struct.pack(">hhih", 1, 4, 0, 5) + b"bench" + struct.pack(">iiiibi", -1, 0, 1, 8 << 20, 0, 1)
+    body += struct.pack(">h", len(name)) + name + struct.pack(">iiqi", 1, 0, offset, 1 << 20)
+    return struct.pack(">i", len(body)) + body
+
+
+def end_to_end_latencies(listen, topic, size, seconds):
+    """Microseconds from before a record is produced until it has been fetched over another connection, one after the
+    other; the first tenth of the time is not counted."""
+    request, latencies, number = produce_request(topic, [b"x" * size]), [], 0
+    to = leaders(listen, topic)[0]
+    with connect(to) as producer, connect(to) as consumer:
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds * 1.1:
+            number += 1
+            struct.pack_into(">i", request, 8, number)
+            sent = time.perf_counter()
+            producer.sendall(request)
+            offset = check_produced(receive(producer), topic, number)
+            consumer.sendall(fetch_request(topic, offset))
+            fetched = receive(consumer)
+            took = time.perf_counter() - sent
+            if len(fetched) < size:
+                sys.exit(f"the record at {offset} was not fetched")
+            if passed > seconds * 0.1:
+                latencies.append(took * 1e6)
+    return sorted(latencies)
+
+
 def check_produced(answer, topic, number):
-    """Ends the program unless this is the good answer to the request of that number."""
+    """The offset; ends the program unless this is the good answer to the request of that number."""
     # Behind the correlation id and the header's tags: topics, the name, partitions, the index.
     code_at = 4 + 1 + 1 + 1 + len(topic.encode()) + 1 + 4
-    found, code = struct.unpack_from(">i", answer)[0], struct.unpack_from(">h", answer, code_at)[0]
+    found, (code, offset) = struct.unpack_from(">i", answer)[0], struct.unpack_from(">hq", answer, code_at)
     if found != number or code != 0:
         sys.exit(f"request {number} answered as {found} with error code {code}")
+    return offset
 
 
 class LargeBatches:
