@@ -17,8 +17,9 @@ const MEMORY_LOCK_BYTES_MIN: u64 = 512 << 10;
 /// The rings of an executor (main, latency, polled), each of which registers the I/O memory.
 const RINGS_PER_EXECUTOR: u64 = 3;
 
-/// More than a ring of glommio's depth takes itself (16 KiB), which newer kernels count, too.
-const RING_BYTES: u64 = 64 << 10;
+/// Read buffers take one part in so many of what may be locked: the limit is the user's and not the process's, newer kernels
+/// count the rings themselves as well, and without room for its rings the user's next process does not start.
+const IO_MEMORY_PART_OF_LIMIT: u64 = 2;
 
 /// The executors could not be started. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -92,11 +93,11 @@ fn check_limit(limit_bytes: Option<u64>, options: &ExecutorOptions) -> Result<()
 }
 
 impl ExecutorOptions {
-    /// The locked memory that this configuration uses in full. With a lower limit, but at least 512 KiB, it runs and
-    /// cold reads cost up to a fifth more.
+    /// The limit of locked memory at which all that this configuration asks for is registered. With a lower one, but at least
+    /// 512 KiB, it runs and cold reads cost up to a fifth more.
     pub fn memory_lock_bytes(&self) -> u64 {
-        let per_executor = RINGS_PER_EXECUTOR * (self.io_memory_bytes as u64 + RING_BYTES);
-        (self.cores.len() as u64 * per_executor).max(MEMORY_LOCK_BYTES_MIN)
+        let per_executor = RINGS_PER_EXECUTOR * self.io_memory_bytes as u64;
+        (self.cores.len() as u64 * per_executor * IO_MEMORY_PART_OF_LIMIT).max(MEMORY_LOCK_BYTES_MIN)
     }
 
     /// Of [`Self::io_memory_bytes`], what may be locked: asked for more, the kernel registers nothing.
@@ -109,7 +110,7 @@ impl ExecutorOptions {
     /// `None` is unlimited.
     fn io_memory_bytes_within(&self, limit_bytes: Option<u64>) -> usize {
         let Some(limit_bytes) = limit_bytes else { return self.io_memory_bytes };
-        let room = (limit_bytes / (self.cores.len() as u64 * RINGS_PER_EXECUTOR)).saturating_sub(RING_BYTES);
+        let room = limit_bytes / IO_MEMORY_PART_OF_LIMIT / (self.cores.len() as u64 * RINGS_PER_EXECUTOR);
         self.io_memory_bytes.min(usize::try_from(room).unwrap_or(usize::MAX)) / PAGE_BYTES * PAGE_BYTES
     }
 }
@@ -166,12 +167,8 @@ mod tests {
         let options =
             ExecutorOptions { io_memory_bytes: 16 << 20, ..ExecutorOptions::new("test", vec![0, 1]) };
         assert_eq!(options.io_memory_bytes_within(None), 16 << 20);
-        assert_eq!(options.io_memory_bytes_within(Some(97 << 20)), 16 << 20);
-        assert_eq!(
-            options.io_memory_bytes_within(Some((8 << 20) + 5_000)),
-            ((8 << 20) / 6 - (64 << 10)) / 4096 * 4096
-        );
-        assert_eq!(options.io_memory_bytes_within(Some(300 << 10)), 0);
+        assert_eq!(options.io_memory_bytes_within(Some(192 << 20)), 16 << 20);
+        assert_eq!(options.io_memory_bytes_within(Some(8 << 20)), (4 << 20) / 6 / 4096 * 4096);
     }
 
     #[test]
@@ -182,6 +179,6 @@ mod tests {
         assert!(check_limit(Some(512 << 10), &options).is_ok());
         let message = check_limit(Some(64 << 10), &options).unwrap_err().to_string();
         assert!(message.contains("only 65536 bytes (at least 524288;"), "{message}");
-        assert!(message.contains("read buffers 6684672)"), "{message}");
+        assert!(message.contains("read buffers 12582912)"), "{message}");
     }
 }
