@@ -118,29 +118,6 @@ def fetch_request(topic, offset):
     return struct.pack(">i", len(body)) + body
 
 
-def end_to_end_latencies(listen, topic, size, seconds):
-    """Microseconds from before a record is produced until it has been fetched over another connection, one after the
-    other; the first tenth of the time is not counted."""
-    request, latencies, number = produce_request(topic, [b"x" * size]), [], 0
-    to = leaders(listen, topic)[0]
-    with connect(to) as producer, connect(to) as consumer:
-        began = time.monotonic()
-        while (passed := time.monotonic() - began) < seconds * 1.1:
-            number += 1
-            struct.pack_into(">i", request, 8, number)
-            sent = time.perf_counter()
-            producer.sendall(request)
-            offset = check_produced(receive(producer), topic, number)
-            consumer.sendall(fetch_request(topic, offset))
-            fetched = receive(consumer)
-            took = time.perf_counter() - sent
-            if len(fetched) < size:
-                sys.exit(f"the record at {offset} was not fetched")
-            if passed > seconds * 0.1:
-                latencies.append(took * 1e6)
-    return sorted(latencies)
-
-
 def check_produced(answer, topic, number):
     """The offset; ends the program unless this is the good answer to the request of that number."""
     # Behind the correlation id and the header's tags: topics, the name, partitions, the index.
@@ -185,23 +162,53 @@ def send_large_batches(listen, topic, partitions, batches):
             stream.take_answer()
 
 
+def latencies(request, seconds, one):
+    """Microseconds that `one(number)` says each took in seconds, one after the other, each with its number in the request; the
+    first tenth of the time is not counted."""
+    counted, number, began = [], 0, time.monotonic()
+    while (passed := time.monotonic() - began) < seconds * 1.1:
+        number += 1
+        struct.pack_into(">i", request, 8, number)
+        took = one(number)
+        if passed > seconds * 0.1:
+            counted.append(took * 1e6)
+    return sorted(counted)
+
+
 def single_latencies(listen, topic, size, seconds):
-    """Microseconds of each record, one after the other; the first tenth of the time is not counted."""
+    """Microseconds until each record is acknowledged."""
     request = produce_request(topic, [b"x" * size])
-    latencies, number = [], 0
     with connect(leaders(listen, topic)[0]) as stream:
-        began = time.monotonic()
-        while (passed := time.monotonic() - began) < seconds * 1.1:
-            number += 1
-            struct.pack_into(">i", request, 8, number)
+
+        def one(number):
             sent = time.perf_counter()
             stream.sendall(request)
             answer = receive(stream)
             took = time.perf_counter() - sent
             check_produced(answer, topic, number)
-            if passed > seconds * 0.1:
-                latencies.append(took * 1e6)
-    return sorted(latencies)
+            return took
+
+        return latencies(request, seconds, one)
+
+
+def end_to_end_latencies(listen, topic, size, seconds):
+    """Microseconds from before a record is produced until it has been fetched over another connection."""
+    request = produce_request(topic, [b"x" * size])
+    to = leaders(listen, topic)[0]
+    with connect(to) as producer, connect(to) as consumer:
+
+        def one(number):
+            sent = time.perf_counter()
+            producer.sendall(request)
+            offset = check_produced(receive(producer), topic, number)
+            consumer.sendall(fetch_request(topic, offset))
+            fetched = receive(consumer)
+            took = time.perf_counter() - sent
+            if len(fetched) < size:
+                sys.exit(f"the record at {offset} was not fetched")
+            return took
+
+        return latencies(request, seconds, one)
 
 
 def served_apis(listen):
